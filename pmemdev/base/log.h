@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The log: one event a line, key=value, errno by name. spdlog stands behind this header and nowhere
+// else. Nothing on a hot path logs. Thread-safe.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace ingot::log {
+
+enum class Level { kDebug, kInfo, kWarning, kError, kOff };
+
+// Where lines go from now on: standard error, or a file (appended, flushed a line at a time).
+void ToStderr(Level threshold);
+void ToFile(const std::string& path, Level threshold);
+
+[[nodiscard]] bool Enabled(Level level);
+void Write(Level level, std::string_view line);
+
+template <typename... Args>
+void Debug(fmt::format_string<Args...> format, Args&&... args) {
+  if (Enabled(Level::kDebug)) {
+    Write(Level::kDebug, fmt::format(format, std::forward<Args>(args)...));
+  }
+}
+template <typename... Args>
+void Info(fmt::format_string<Args...> format, Args&&... args) {
+  Write(Level::kInfo, fmt::format(format, std::forward<Args>(args)...));
+}
+template <typename... Args>
+void Warning(fmt::format_string<Args...> format, Args&&... args) {
+  Write(Level::kWarning, fmt::format(format, std::forward<Args>(args)...));
+}
+template <typename... Args>
+void Failed(fmt::format_string<Args...> format, Args&&... args) {
+  Write(Level::kError, fmt::format(format, std::forward<Args>(args)...));
+}
+
+}  // namespace ingot::log

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Result<T>: a value or an Error, and TRY() to hand the Error up.
+//
+// Our code never throws. Every function that can fail returns Result<T>; the FUSE and CLI edges
+// turn an Error into an errno, an exit code and one clear message. An Error carries an errno value
+// and a short context; errors that are ordinary answers on hot paths (ENOENT of a lookup) carry
+// none, so that they cost no heap.
+#pragma once
+
+#include <cerrno>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include <tl/expected.hpp>
+
+namespace ingot {
+
+// An errno value and what was being done. `code` is positive (ENOENT, not -ENOENT).
+struct Error {
+  int code = 0;
+  std::string context;
+};
+
+// tl::expected is not [[nodiscard]] by itself, hence the derived class.
+template <typename T>
+class [[nodiscard]] Result : public tl::expected<T, Error> {
+ public:
+  using tl::expected<T, Error>::expected;
+  using Base = tl::expected<T, Error>;
+
+  [[nodiscard]] int error_code() const { return this->has_value() ? 0 : this->error().code; }
+};
+
+// Failure(EIO, "superblock: checksum") reads as the return statement of a failing function.
+[[nodiscard]] inline tl::unexpected<Error> Failure(int code, std::string context = {}) {
+  return tl::unexpected<Error>(Error{code, std::move(context)});
+}
+
+// Failure with the errno that the last system call left; `what` names the call and its object.
+[[nodiscard]] inline tl::unexpected<Error> FailureFromErrno(std::string what) {
+  return Failure(errno, std::move(what));
+}
+
+// "EUCLEAN" for EUCLEAN; for messages and logs. Unknown values give "errno".
+[[nodiscard]] const char* ErrnoName(int code);
+
+// One line for people: "context: reason (ENAME)".
+[[nodiscard]] std::string Describe(const Error& error);
+
+namespace internal {
+// For TRY: tl::expected<void> has no value() of an rvalue.
+template <typename T>
+T TakeValue(Result<T>&& result) {
+  if constexpr (!std::is_void_v<T>) return *std::move(result);
+}
+}  // namespace internal
+
+}  // namespace ingot
+
+#define INGOT_TRY_CONCAT2(a, b) a##b
+#define INGOT_TRY_CONCAT(a, b) INGOT_TRY_CONCAT2(a, b)
+#define INGOT_TRY_IMPL(name, expression)                                   \
+  ({                                                                       \
+    auto&& name = (expression);                                            \
+    if (!name.has_value()) [[unlikely]]                                    \
+      return ::tl::unexpected<::ingot::Error>(std::move(name).error());    \
+    ::ingot::internal::TakeValue(std::move(name));                         \
+  })
+
+// TRY(expression): the value of a Result, or return its Error from the enclosing function.
+#define TRY(...) INGOT_TRY_IMPL(INGOT_TRY_CONCAT(try_result_, __COUNTER__), __VA_ARGS__)
