@@ -12,6 +12,7 @@
 #include <bit>
 
 #include "pmemdev/base/check.h"
+#include "pmemdev/base/log.h"
 #include "pmemdev/poison.h"
 
 namespace ingot {
@@ -74,8 +75,8 @@ bool IsProtected(const PageDescriptor& descriptor) {
 
 }  // namespace
 
-PageArray::PageArray(const Mapping& mapping, const Geometry& geometry,
-                     PageArrayPlacement placement, uint64_t dram_budget_bytes)
+PageArray::PageArray(const Mapping& mapping, const Geometry& geometry, PageArrayPlacement placement,
+                     uint64_t dram_budget_bytes)
     : mapping_(mapping),
       geometry_(geometry),
       placement_(mapping.read_only() ? PageArrayPlacement::kDram : placement),
@@ -89,6 +90,7 @@ Result<std::unique_ptr<PageArray>> PageArray::Create(const Mapping& mapping,
   array->epoch_ = TRY(RandomEpoch());
   if (array->placement_ == PageArrayPlacement::kDevice) {
     array->base_ = mapping.writable_base();
+    array->usable_ = std::make_unique<std::atomic<uint64_t>[]>((geometry.group_count() + 63) / 64);
   } else {
     TRY(array->ReserveDram());
   }
@@ -164,20 +166,36 @@ void PageArray::Initialise(GroupIndex group, uint32_t index) {
   head.mask.store(mask | bit, std::memory_order_release);
 }
 
-Result<void> PageArray::PrepareGroup(GroupIndex group) {
-  if (placement_ == PageArrayPlacement::kDram) return {};
+// Allocates the array's host space and looks at each of its pages: descriptors are used without a
+// guard, so holes of a full host and known bad blocks have to be found before.
+bool PageArray::IsDeviceGood(GroupIndex group) const {
   const MediaOffset at = Geometry::PageArrayOf(group);
-  TRY(mapping_.AllocateHostSpace(at, media::kPageArraySize));
-  // Descriptors are used without a guard, so known bad blocks have to be found here.
+  const Result<void> allocated = mapping_.AllocateHostSpace(at, media::kPageArraySize);
   const std::byte* array = mapping_.base() + at.value;
-  const bool readable = poison::Run([array] {
-    for (uint64_t offset = 0; offset < media::kPageArraySize; offset += kPageSize) {
-      (void)*reinterpret_cast<const volatile std::byte*>(array + offset);
-    }
-  });
-  if (readable) return {};
-  return Failure(EIO, fmt::format("page array of group {}: media error at {:#x}", group.value,
-                                  poison::LastFaultAddress() - mapping_.base()));
+  const bool readable =
+      allocated && poison::Run([array] {
+        for (uint64_t offset = 0; offset < media::kPageArraySize; offset += kPageSize) {
+          (void)*reinterpret_cast<const volatile std::byte*>(array + offset);
+        }
+      });
+  if (!readable) {
+    log::Warning("event=page_array_in_memory group={} reason={}", group.value,
+                 allocated ? "EIO" : ErrnoName(allocated.error().code));
+  }
+  return readable;
+}
+
+void PageArray::MakeUsable(GroupIndex group) {
+  const std::lock_guard lock(LockOf(group));
+  if (IsUsable(group)) return;
+  if (!IsDeviceGood(group)) {
+    // Private memory over the array's place in our own mapping: it is volatile by design anyway.
+    void* place = base_ + Geometry::PageArrayOf(group).value;
+    void* at = mmap(place, media::kPageArraySize, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
+    CHECK(at == place, "page array of group {}: no memory", group.value);
+  }
+  usable_[group.value / 64].fetch_or(uint64_t{1} << (group.value % 64), std::memory_order_release);
 }
 
 // Drops what may go of one group; `dropped`: all of it went, head included.

@@ -2,25 +2,13 @@
 // One 64-byte descriptor per 4 KiB page: static, never allocated, initialised on first use.
 //
 // Source of the idea: Ingo Molnar's 2015 proposal for directly mapped persistent memory in the
-// kernel (a static, lazily initialised page array per 128 MiB); here in user space. Volatile by
-// design: never flushed, and what it holds counts only under this mount's epoch, a random 64-bit
-// nonce that is stored nowhere else, so a stale array of an earlier mount, a restored image or a
-// crash is never believed.
-//
-// Three lazy layers: the nonce of a group (in the descriptor of its page 1, whose page is always a
-// bitmap), a bit per 2 MiB in a mask beside it, and the descriptors of a huge page, zeroed when its
-// bit is first set. A group is initialised under its own lock: mask cleared, then the nonce stored
-// with release; readers load the nonce (acquire), then the mask. Descriptors are atomics; any
-// thread may use them at any time, but during Trim().
-//
-// The DRAM array is a cache under a budget. A descriptor that says something which must not be lost
-// (claimed, pinned, looked up, open, poisoned) keeps its layer; what others say (verified, owner)
-// is only quicker than looking again. Trim() drops layers of the second kind; since Get() hands out
-// plain references, it may run only while no thread is between a Get() or Peek() and its last use
-// of what that returned, protected descriptors excepted. So nothing here trims by itself: whoever
-// knows such a moment (the daemon between requests) asks over_budget() and calls. A reference that
-// outlived a Trim by mistake still points at memory, whose next contents it may spoil. (Rejected: a
-// guard per layer; it would cost each Get an atomic write to save what plain files alone need.)
+// kernel; here in user space. Volatile by design: never flushed, and it counts only under this
+// mount's epoch, a random nonce that is stored nowhere else. Three lazy layers: the nonce of a
+// group (in the descriptor of its page 1, whose page is always a bitmap), a bit per 2 MiB in a mask
+// beside it, and the descriptors of a huge page, zeroed when its bit is first set. A group is
+// initialised under its own lock: mask cleared, then the nonce stored with release; readers load
+// the nonce (acquire), then the mask. Descriptors are atomics; any thread may use them, but during
+// Trim().
 #pragma once
 
 #include <array>
@@ -39,18 +27,18 @@
 namespace ingot {
 
 enum class PageState : uint8_t {
-  kUnknown = 0,   // nothing is known beyond the media bitmaps
+  kUnknown = 0,  // nothing is known beyond the media bitmaps
   kFree = 1,
-  kClaimed = 2,   // promised to an operation, not yet on media
+  kClaimed = 2,  // promised to an operation, not yet on media
   kData = 3,
   kMetadata = 4,
   kInodePage = 5,
 };
 
 enum PageFlags : uint8_t {
-  kPageVerified = 1 << 0,  // this mount has validated the block's checksum and keeps it true since
-  kPagePoisoned = 1 << 1,  // a load or store faulted
-  kPageWholeHuge = 1 << 2, // head of a whole 2 MiB page; the tails' descriptors say nothing
+  kPageVerified = 1 << 0,   // this mount has validated the block's checksum and keeps it true since
+  kPagePoisoned = 1 << 1,   // a load or store faulted
+  kPageWholeHuge = 1 << 2,  // head of a whole 2 MiB page; the tails' descriptors say nothing
 };
 
 // Counts of the kernel's references to the eight inodes of an inode page. Saturating.
@@ -74,14 +62,14 @@ struct GroupHead {
 
 struct alignas(64) PageDescriptor {
   std::atomic<PageState> state;
-  std::atomic<uint8_t> flags;   // PageFlags
+  std::atomic<uint8_t> flags;  // PageFlags
   std::atomic<uint16_t> pins;
   std::atomic<uint32_t> write_count;
   std::atomic<uint64_t> owner;  // inode number, 0 if unknown
   union {
-    PageOwner page;               // other states
-    InodeReferences references;   // kInodePage
-    GroupHead group;              // page 1 of a group
+    PageOwner page;              // other states
+    InodeReferences references;  // kInodePage
+    GroupHead group;             // page 1 of a group
   };
 };
 static_assert(sizeof(PageDescriptor) == 64);
@@ -107,6 +95,14 @@ uint16_t RemoveOpen(PageDescriptor& descriptor, uint32_t slot);
 
 enum class PageArrayPlacement { kDevice, kDram };
 
+// The DRAM array is a cache under a budget. A descriptor that says something which must not be lost
+// (claimed, pinned, looked up, open, poisoned) keeps its layer; what others say (verified, owner)
+// is only quicker than looking again. Trim() drops layers of the second kind; since Get() hands out
+// plain references, it may run only while no thread is between a Get() or Peek() and its last use
+// of what that returned, protected descriptors excepted. So nothing here trims by itself: whoever
+// knows such a moment (the daemon between requests) asks over_budget() and calls. A reference that
+// outlived a Trim by mistake still points at memory, whose next contents it may spoil. (Rejected: a
+// guard per layer; it would cost each Get an atomic write to save what plain files alone need.)
 class PageArray {
  public:
   // kDevice: the 2 MiB in front of each group; kDram: anonymous memory, reserved (for twice the
@@ -121,26 +117,27 @@ class PageArray {
   PageArray(const PageArray&) = delete;
   PageArray& operator=(const PageArray&) = delete;
 
-  // The descriptor, with all three layers initialised. Never fails: on the device the array was
-  // allocated by the host when the group was prepared. `page` lies in the logical space.
+  // The descriptor, with all three layers initialised. Never fails: where the host has no space for
+  // a group's array on the device, or the medium is bad there, anonymous memory takes its place.
+  // `page` lies in the logical space.
   [[nodiscard]] PageDescriptor& Get(LogicalPage page) {
-    PageDescriptor* array = ArrayOf(GroupOf(page));
+    const GroupIndex group = GroupOf(page);
+    if (!IsUsable(group)) [[unlikely]]
+      MakeUsable(group);
+    PageDescriptor* array = ArrayOf(group);
     const uint32_t index = IndexInGroup(page);
-    if (!IsInitialised(array, index)) [[unlikely]] Initialise(GroupOf(page), index);
+    if (!IsInitialised(array, index)) [[unlikely]]
+      Initialise(group, index);
     return array[index];
   }
   // The descriptor if its layers are initialised under this epoch, else null. Stores nothing.
   [[nodiscard]] PageDescriptor* Peek(LogicalPage page) const {
-    PageDescriptor* array = ArrayOf(GroupOf(page));
+    const GroupIndex group = GroupOf(page);
+    if (!IsUsable(group)) return nullptr;
+    PageDescriptor* array = ArrayOf(group);
     const uint32_t index = IndexInGroup(page);
     return IsInitialised(array, index) ? array + index : nullptr;
   }
-
-  // Makes the group's array safe to use. Called once per group and mount before Get and Peek;
-  // idempotent, thread-safe. Only the device has something to do: host space for the array, and a
-  // look at each of its pages. ENOSPC: the host is full. EIO: the array is poisoned, the group
-  // can't be used.
-  Result<void> PrepareGroup(GroupIndex group);
 
   // kDram: true if more than the budget may be populated. Cheap; approximate (a layer counts
   // whole).
@@ -176,6 +173,14 @@ class PageArray {
     return head.nonce.load(std::memory_order_acquire) == epoch_ &&
            (head.mask.load(std::memory_order_acquire) >> (index / kPagesPerHugePage) & 1) != 0;
   }
+  // Has the group's array memory that can be loaded and stored without a fault? DRAM always has.
+  [[nodiscard]] bool IsUsable(GroupIndex group) const {
+    return placement_ == PageArrayPlacement::kDram ||
+           (usable_[group.value / 64].load(std::memory_order_acquire) >> (group.value % 64) & 1) !=
+               0;
+  }
+  void MakeUsable(GroupIndex group);
+  [[nodiscard]] bool IsDeviceGood(GroupIndex group) const;
   void Initialise(GroupIndex group, uint32_t index);
   void InitialiseGroup(GroupIndex group, GroupHead& head);
   uint64_t TrimGroup(GroupIndex group, bool& dropped);
@@ -186,9 +191,10 @@ class PageArray {
   const PageArrayPlacement placement_;
   const uint64_t dram_budget_bytes_;
   uint64_t epoch_ = 0;
-  std::byte* base_ = nullptr;      // the region's, writable; or the first group's array in DRAM
-  void* dram_ = nullptr;           // what mmap gave; null on the device
-  uint64_t reserved_bytes_ = 0;    // from base_, kDram
+  std::byte* base_ = nullptr;    // the region's, writable; or the first group's array in DRAM
+  void* dram_ = nullptr;         // what mmap gave; null on the device
+  uint64_t reserved_bytes_ = 0;  // from base_, kDram
+  std::unique_ptr<std::atomic<uint64_t>[]> usable_;  // kDevice: a bit a group
   std::atomic<uint64_t> initialised_groups_{0};
   std::atomic<uint64_t> populated_bytes_{0};
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The two checksums on media: CRC32C (isa-l, dispatched at run time) for metadata blocks and
-// XXH3-64 (libxxhash) for journal lanes and directory hashes. Pure functions.
+// XXH3-64 (libxxhash) for journal lanes and directory hashes.
+// Pure functions; nothing here touches media.
 #pragma once
 
 #include <cstddef>

@@ -59,8 +59,10 @@ inline constexpr std::array<Field, 0> kFieldsOf{};
 }  // namespace ingot
 
 // One row of a kFields table.
-#define INGOT_FIELD(type, member, kind)                                                       \
-  ::ingot::Field {                                                                            \
-    #member, static_cast<uint32_t>(offsetof(type, member)),                                   \
-        static_cast<uint32_t>(sizeof(type::member)), ::ingot::FieldKind::kind                 \
+// clang-format off: it takes the casts for comparisons
+#define INGOT_FIELD(type, member, kind)                                                     \
+  ::ingot::Field {                                                                          \
+    #member, static_cast<uint32_t>(offsetof(type, member)),                                 \
+        static_cast<uint32_t>(sizeof(type::member)), ::ingot::FieldKind::kind               \
   }
+// clang-format on

@@ -16,10 +16,10 @@ namespace ingot {
 inline constexpr uint64_t kPageSize = 4096;
 inline constexpr uint64_t kPageShift = 12;
 inline constexpr uint64_t kHugePageSize = uint64_t{2} << 20;
-inline constexpr uint64_t kPagesPerHugePage = kHugePageSize / kPageSize;             // 512
-inline constexpr uint64_t kGroupDataSize = uint64_t{128} << 20;                      // 128 MiB
-inline constexpr uint64_t kPagesPerGroup = kGroupDataSize / kPageSize;               // 32,768
-inline constexpr uint64_t kHugePagesPerGroup = kGroupDataSize / kHugePageSize;       // 64
+inline constexpr uint64_t kPagesPerHugePage = kHugePageSize / kPageSize;        // 512
+inline constexpr uint64_t kGroupDataSize = uint64_t{128} << 20;                 // 128 MiB
+inline constexpr uint64_t kPagesPerGroup = kGroupDataSize / kPageSize;          // 32,768
+inline constexpr uint64_t kHugePagesPerGroup = kGroupDataSize / kHugePageSize;  // 64
 inline constexpr uint64_t kCacheLineSize = 64;
 inline constexpr uint64_t kWordSize = 8;  // what a crash can't tear
 
@@ -61,10 +61,18 @@ using GroupIndex = StrongIndex<struct GroupIndexTag>;        // groups, 0 is the
 using FilePage = StrongIndex<struct FilePageTag>;            // 4 KiB pages of a file
 using InodeNumber = StrongIndex<struct InodeNumberTag>;      // logical address / 512; root is 1
 
-constexpr LogicalOffset OffsetOf(LogicalPage page) { return LogicalOffset(page.value * kPageSize); }
-constexpr LogicalPage PageOf(LogicalOffset offset) { return LogicalPage(offset.value / kPageSize); }
-constexpr GroupIndex GroupOf(LogicalPage page) { return GroupIndex(page.value / kPagesPerGroup); }
-constexpr GroupIndex GroupOf(LogicalOffset at) { return GroupIndex(at.value / kGroupDataSize); }
+constexpr LogicalOffset OffsetOf(LogicalPage page) {
+  return LogicalOffset(page.value * kPageSize);
+}
+constexpr LogicalPage PageOf(LogicalOffset offset) {
+  return LogicalPage(offset.value / kPageSize);
+}
+constexpr GroupIndex GroupOf(LogicalPage page) {
+  return GroupIndex(page.value / kPagesPerGroup);
+}
+constexpr GroupIndex GroupOf(LogicalOffset at) {
+  return GroupIndex(at.value / kGroupDataSize);
+}
 // The page's place inside its group, 0..32767.
 constexpr uint32_t IndexInGroup(LogicalPage page) {
   return static_cast<uint32_t>(page.value % kPagesPerGroup);
@@ -73,12 +81,18 @@ constexpr LogicalPage FirstPageOf(GroupIndex group) {
   return LogicalPage(group.value * kPagesPerGroup);
 }
 
-constexpr uint64_t RoundUp(uint64_t value, uint64_t unit) { return (value + unit - 1) / unit * unit; }
-constexpr uint64_t RoundDown(uint64_t value, uint64_t unit) { return value / unit * unit; }
+constexpr uint64_t RoundUp(uint64_t value, uint64_t unit) {
+  return (value + unit - 1) / unit * unit;
+}
+constexpr uint64_t RoundDown(uint64_t value, uint64_t unit) {
+  return value / unit * unit;
+}
 
 }  // namespace ingot
 
 template <typename Tag>
 struct std::hash<ingot::StrongIndex<Tag>> {
-  size_t operator()(ingot::StrongIndex<Tag> v) const noexcept { return std::hash<uint64_t>()(v.value); }
+  size_t operator()(ingot::StrongIndex<Tag> v) const noexcept {
+    return std::hash<uint64_t>()(v.value);
+  }
 };

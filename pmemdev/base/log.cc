@@ -30,11 +30,16 @@ Target& TheTarget() {
 
 spdlog::level::level_enum ToSpdlog(Level level) {
   switch (level) {
-    case Level::kDebug: return spdlog::level::debug;
-    case Level::kInfo: return spdlog::level::info;
-    case Level::kWarning: return spdlog::level::warn;
-    case Level::kError: return spdlog::level::err;
-    case Level::kOff: return spdlog::level::off;
+    case Level::kDebug:
+      return spdlog::level::debug;
+    case Level::kInfo:
+      return spdlog::level::info;
+    case Level::kWarning:
+      return spdlog::level::warn;
+    case Level::kError:
+      return spdlog::level::err;
+    case Level::kOff:
+      return spdlog::level::off;
   }
   return spdlog::level::off;
 }
@@ -76,7 +81,9 @@ void ToFile(const std::string& path, Level threshold) {
   }
 }
 
-bool Enabled(Level level) { return level >= threshold_now.load(std::memory_order_relaxed); }
+bool Enabled(Level level) {
+  return level >= threshold_now.load(std::memory_order_relaxed);
+}
 
 void Write(Level level, std::string_view line) {
   if (!Enabled(level)) return;

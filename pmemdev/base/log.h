@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The log: one event a line, key=value, errno by name. spdlog stands behind this header and nowhere
-// else. Nothing on a hot path logs. Thread-safe.
+// The log: one event a line, key=value pairs, errno by name. spdlog stands behind this header and
+// nowhere else. Thread-safe.
+// Nothing on a hot path logs: formatting costs more than most operations here.
 #pragma once
 
 #include <string>

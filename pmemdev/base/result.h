@@ -60,12 +60,12 @@ T TakeValue(Result<T>&& result) {
 
 #define INGOT_TRY_CONCAT2(a, b) a##b
 #define INGOT_TRY_CONCAT(a, b) INGOT_TRY_CONCAT2(a, b)
-#define INGOT_TRY_IMPL(name, expression)                                   \
-  ({                                                                       \
-    auto&& name = (expression);                                            \
-    if (!name.has_value()) [[unlikely]]                                    \
-      return ::tl::unexpected<::ingot::Error>(std::move(name).error());    \
-    ::ingot::internal::TakeValue(std::move(name));                         \
+#define INGOT_TRY_IMPL(name, expression)                                \
+  ({                                                                    \
+    auto&& name = (expression);                                         \
+    if (!name.has_value()) [[unlikely]]                                 \
+      return ::tl::unexpected<::ingot::Error>(std::move(name).error()); \
+    ::ingot::internal::TakeValue(std::move(name));                      \
   })
 
 // TRY(expression): the value of a Result, or return its Error from the enclosing function.

@@ -37,7 +37,8 @@ function(ingot_check_buildable name sources deps result)
 endfunction()
 
 # ingot_library(<name> SOURCES <file>... [DEPS <target>...])
-# A static library; users of it inherit DEPS.
+# A static library; users of it inherit DEPS. Its sources are compiled in batches (unity build): the
+# headers cost several times what our code does, and batches take a third of the time.
 function(ingot_library name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;DEPS")
   ingot_check_buildable(${name} "${arg_SOURCES}" "${arg_DEPS}" reason)
@@ -46,6 +47,7 @@ function(ingot_library name)
   endif()
   add_library(${name} STATIC ${arg_SOURCES})
   target_link_libraries(${name} PUBLIC ${arg_DEPS})
+  set_target_properties(${name} PROPERTIES UNITY_BUILD ${INGOT_UNITY} UNITY_BUILD_BATCH_SIZE 12)
 endfunction()
 
 # ingot_program(<name> SOURCES <file>... [DEPS <target>...] [LINKS <name>...])

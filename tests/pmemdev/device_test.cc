@@ -90,7 +90,6 @@ TEST(Device, ReadOnlyOpenStoresNothing) {
 TEST(Device, MediaErrorIsMarkedRememberedAndOne) {
   const auto device = tests::FormattedDevice(64 * kMiB);
   const LogicalPage page(1000);
-  ASSERT_TRUE(device->page_array().PrepareGroup(GroupIndex(0)).has_value());
   (void)device->page_array().Get(page);
   const MediaOffset at = Geometry::ToMedia(page);
   if (!tests::PoisonPage(device->mapping(), at)) GTEST_SKIP() << "UFFDIO_POISON";

@@ -31,11 +31,7 @@ class PageArrayTest : public testing::Test {
   }
 
   std::unique_ptr<PageArray> Create(PageArrayPlacement placement, uint64_t budget = 1 << 30) {
-    auto array = PageArray::Create(*mapping_, geometry_, placement, budget).value();
-    for (uint64_t group = 0; group < 2; ++group) {
-      EXPECT_TRUE(array->PrepareGroup(GroupIndex(group)).has_value());
-    }
-    return array;
+    return PageArray::Create(*mapping_, geometry_, placement, budget).value();
   }
 
   [[nodiscard]] std::byte* ArrayBytes(uint64_t group) const {
@@ -62,6 +58,20 @@ void ExpectBlank(const PageDescriptor& descriptor, bool head = false) {
 }
 
 // I9: an array full of the most plausible lies, but for the nonce.
+TEST_F(PageArrayTest, ABadPlaceOnTheDeviceIsReplacedByMemory) {
+  const MediaOffset bad = Geometry::PageArrayOf(GroupIndex(1)) + 40 * kPageSize;
+  if (!tests::PoisonPage(*mapping_, bad)) GTEST_SKIP() << "UFFDIO_POISON";
+  const auto array = Create(PageArrayPlacement::kDevice);
+  EXPECT_EQ(array->Peek(FirstPageOf(GroupIndex(1))), nullptr);
+  for (uint64_t i = 0; i < kPagesPerGroup; i += 7) {
+    array->Get(FirstPageOf(GroupIndex(1)) + i).owner = i;
+  }
+  for (uint64_t i = 0; i < kPagesPerGroup; i += 7) {
+    ASSERT_EQ(array->Get(FirstPageOf(GroupIndex(1)) + i).owner, i);
+  }
+  EXPECT_NE(array->Peek(FirstPageOf(GroupIndex(1))), nullptr);
+}
+
 TEST_F(PageArrayTest, StaleDescriptorsAreNeverBelieved) {
   for (const int lie : {0, 1, 2, 3}) {
     std::unique_ptr<PageArray> array = Create(PageArrayPlacement::kDevice);
