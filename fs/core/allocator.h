@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Pages and huge pages of the logical space: who has them, and who gets them next.
+//
+// Truth on media: two bitmap pages and one 64-byte entry a group. A Claim is a volatile promise of
+// a run of free pages: taken under a brief group lock, dropped by its destructor, made durable by
+// the transaction that it is handed to. Bitmaps and claims together say which pages are taken; a
+// page becomes claimable again only after the transaction that freed it has invalidated its lane.
+// 64 bytes of DRAM per group. Thread-safe. Group locks come last in the lock order, ascending.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+
+#include <absl/container/inlined_vector.h>
+
+#include "fs/core/group_state.h"
+#include "fs/core/group_summary.h"
+#include "fs/core/page_bitmap.h"
+#include "pmemdev/device.h"
+
+namespace ingot {
+
+class Allocator;
+
+// A run of pages inside one group, promised to the holder. Move-only.
+class Claim {
+ public:
+  Claim() = default;
+  ~Claim();
+  Claim(Claim&& other) noexcept;
+  Claim& operator=(Claim&& other) noexcept;
+
+  [[nodiscard]] explicit operator bool() const { return node_ != nullptr; }
+  [[nodiscard]] LogicalPage first() const;
+  [[nodiscard]] uint32_t count() const;
+  // Splits the first `pages` off into a claim of their own; 0 < pages <= count().
+  Claim TakeFront(uint32_t pages);
+
+ private:
+  friend class Allocator;
+  Claim(Allocator& allocator, ClaimNode* node) : allocator_(&allocator), node_(node) {}
+  void Drop();
+
+  Allocator* allocator_ = nullptr;
+  ClaimNode* node_ = nullptr;
+};
+
+enum class ClaimPurpose : uint8_t { kData, kMetadata, kInodePage };
+
+struct ClaimRequest {
+  uint64_t pages = 1;  // wanted; the claim may be shorter, never empty
+  LogicalPage goal{};  // best place: the page after the file's last, or any page of its group
+  ClaimPurpose purpose = ClaimPurpose::kData;
+  bool whole_huge = false;    // exactly one whole, aligned huge page, or ENOSPC
+  bool exact = false;         // all `pages` in one run, or ENOSPC
+  bool from_reserve = false;  // may use the reserve that keeps unlink, truncate and punch working
+};
+
+struct SpaceCounts {
+  uint64_t total_pages = 0;  // of the logical space, without the groups' reserved ones
+  uint64_t free_pages = 0;   // includes claims: they are promises, not use
+  uint64_t reserve_pages = 0;
+  uint64_t free_huge_pages = 0;  // whole ones, unclaimed
+  uint64_t free_inode_slots = 0;
+  uint64_t orphans = 0;
+};
+
+// What one transaction changes in one group; filled by Transaction, applied by Allocator::Stage.
+struct GroupChange {
+  struct Run {
+    uint32_t first;  // page in the group
+    uint32_t count;
+  };
+  GroupIndex group;
+  absl::InlinedVector<Run, 4> allocate;
+  absl::InlinedVector<Run, 4> release;
+  absl::InlinedVector<uint32_t, 2> inode_pages_added;
+  absl::InlinedVector<uint32_t, 2> inode_pages_removed;
+  int32_t free_inode_slots = 0;  // delta
+  int32_t orphans = 0;           // delta
+  media::GroupEntry after{};     // set by Stage: the entry as logged
+  bool fresh = false;            // set by Stage: the group is used for the first time
+};
+
+class Allocator {
+ public:
+  // Reads the group table, nothing else. EUCLEAN: an entry is damaged (its group is then taken for
+  // full: `damaged_groups()` says how many); only fsck repairs.
+  static Result<std::unique_ptr<Allocator>> Open(Device& device);
+  ~Allocator();
+
+  // ENOSPC: nothing left, after claims were stolen from reservations (see set_reclaimer) and
+  // fragments were used. EUCLEAN, EIO: a bitmap can't be read.
+  Result<Claim> Take(const ClaimRequest& request);
+
+  [[nodiscard]] SpaceCounts Count() const;
+  [[nodiscard]] uint64_t damaged_groups() const;
+  // Called without locks when space runs out; frees volatile claims; returns true if it freed any.
+  void set_reclaimer(std::function<bool()> reclaimer) { reclaimer_ = std::move(reclaimer); }
+
+  // --- for Transaction -------------------------------------------------------------------------
+  // Locks the changed groups (ascending; at most kMaxGroupsPerTransaction), computes the new bitmap
+  // words and entries, and logs them to `lane`. A group that was never used gets its bitmaps and
+  // first inode page written, unlogged, by `stream`. On error nothing has changed and the locks are
+  // given back. After success the caller ends with Finish.
+  static constexpr size_t kMaxGroupsPerTransaction = 8;
+  Result<void> Stage(std::span<GroupChange> changes, Lane& lane, PersistStream& stream);
+  // Gives the locks back; if `committed`, volatile counts, masks and page descriptors follow first.
+  void Finish(std::span<GroupChange> changes, bool committed);
+  // The claim's pages have become allocated, or will: the claim is forgotten without being given
+  // back. Called between Stage and Finish.
+  void Consume(Claim claim);
+
+  // --- for InodeTable --------------------------------------------------------------------------
+  // Free slots by this mount's knowledge; a group that was never used has those of its first page.
+  [[nodiscard]] uint32_t FreeInodeSlots(GroupIndex group) const;
+  // The next inode page of the group at or after `from` (page in group), or PagesIn(group) if none.
+  Result<uint32_t> NextInodePage(GroupIndex group, uint32_t from) const;
+  [[nodiscard]] bool IsUninitialised(GroupIndex group) const;
+  [[nodiscard]] bool IsDamaged(GroupIndex group) const;
+  [[nodiscard]] uint32_t Orphans(GroupIndex group) const;
+  // Is that page an allocated inode page? For handles that anybody may forge.
+  Result<bool> IsInodePage(LogicalPage page) const;
+  // Volatile cursor of the inode search in a group.
+  [[nodiscard]] std::atomic<uint16_t>& InodeCursor(GroupIndex group);
+
+  [[nodiscard]] Device& device() const { return device_; }
+
+ private:
+  friend class Claim;
+  explicit Allocator(Device& device);
+
+  // How far a search may go; tried in this order.
+  enum class Effort : uint8_t { kHome, kFragments, kNewHugePage, kAnything };
+
+  // Search (allocator_search.cc). Those that take a GroupState want its mutex held.
+  Result<Claim> TakeOnce(ClaimRequest request);
+  Result<Claim> TakeWholeHuge(const ClaimRequest& request);
+  Result<Claim> TakeRun(const ClaimRequest& request);
+  Result<std::optional<Claim>> TryGroup(GroupIndex group, const ClaimRequest& request,
+                                        Effort effort);
+  Result<void> BuildTaken(const GroupState& state, GroupIndex group, PageBitmap& taken) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(state.mutex);
+  // The pages at the goal or at the group's cursor, if enough of them are free; else none.
+  Result<PageRun> ContinueRun(const GroupState& state, GroupIndex group,
+                              const ClaimRequest& request) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(state.mutex);
+  static PageRun ChooseRun(const GroupState& state, const PageBitmap& taken,
+                           const ClaimRequest& request, Effort effort)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(state.mutex);
+  Result<Claim> MakeClaim(GroupState& state, GroupIndex group, PageRun run)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(state.mutex);
+  Result<void> ActivateGroup(GroupState& state, GroupIndex group)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(state.mutex);
+  Result<void> AllocateHost(GroupState& state, GroupIndex group, uint32_t huge)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(state.mutex);
+
+  // Volatile state (allocator.cc).
+  // The bitmap in place, its checksum verified once a mount; null: the group was never used.
+  Result<const uint64_t*> Bitmap(const GroupState& state, GroupIndex group, uint32_t page) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(state.mutex);
+  void UpdateHugeMask(GroupState& state, GroupIndex group, PageRun run)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(state.mutex);
+  void Unclaim(ClaimNode* node);
+  void UnlinkLocked(ClaimNode* node);
+  static uint64_t& HugeMaskUnlocked(GroupState& state);
+  [[nodiscard]] static uint32_t FreshInodeSlots(GroupIndex group);
+  [[nodiscard]] PageBitmap FreshAllocated(GroupIndex group) const;
+
+  // Durable state (allocator_stage.cc), under the group's lock.
+  Result<void> StageGroup(GroupChange& change, Lane& lane, PersistStream& stream);
+  Result<void> StageAllocated(GroupChange& change, bool fresh, Lane& lane, PersistStream& stream);
+  Result<void> StageInodePages(GroupChange& change, bool fresh, Lane& lane, PersistStream& stream);
+  void FinishGroup(const GroupChange& change);
+
+  Device& device_;
+  std::unique_ptr<GroupState[]> groups_;
+  uint64_t group_count_;
+  GroupSummary with_pages_;  // groups that may have an unclaimed free page
+  GroupSummary with_huge_;   // groups that may have an unclaimed whole huge page
+  std::atomic<int64_t> unclaimed_pages_{0};
+  std::atomic<int64_t> claimed_pages_{0};
+  uint64_t total_pages_ = 0;
+  uint64_t reserve_pages_ = 0;
+  uint64_t damaged_groups_ = 0;
+  std::function<bool()> reclaimer_;
+};
+
+}  // namespace ingot

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The search for space. Policy (design, "Allocation truth"): metadata into huge page 0 of a group,
+// small requests into broken huge pages best-fit, whole huge pages kept whole as long as there are
+// others.
+//
+// A group's lock is held only while that group is searched. Volatile only: nothing reaches media,
+// but that the host is made to allocate what is handed out (a store into a hole of a full host is
+// SIGBUS).
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "fs/core/allocator.h"
+#include "pmemdev/base/check.h"
+#include "pmemdev/base/log.h"
+
+namespace ingot {
+namespace {
+
+// How many groups near the goal are asked for fragments before a fresh huge page is broken: enough
+// to use what is nearby, few enough that a full neighbourhood costs microseconds.
+constexpr uint32_t kNearbyGroups = 8;
+// A fragment at least this long (64 KiB) is worth taking although the request is larger.
+constexpr uint32_t kGoodFragmentPages = 16;
+
+}  // namespace
+
+Result<Claim> Allocator::Take(const ClaimRequest& request) {
+  CHECK(request.pages > 0, "empty claim");
+  // Twice, because others may take what a first reclaim gave back.
+  constexpr int kReclaims = 2;
+  for (int attempt = 0;; ++attempt) {
+    Result<Claim> claim = TakeOnce(request);
+    // Appenders' claims are fragments: giving them up would not make a huge page whole.
+    if (claim || claim.error().code != ENOSPC || request.whole_huge) return claim;
+    if (attempt == kReclaims) return claim;
+    if (!reclaimer_ || !reclaimer_()) return claim;
+  }
+}
+
+Result<Claim> Allocator::TakeOnce(ClaimRequest request) {
+  const int64_t unclaimed = unclaimed_pages_.load();
+  const int64_t usable =
+      request.from_reserve ? unclaimed : unclaimed - static_cast<int64_t>(reserve_pages_);
+  if (request.whole_huge) request.pages = kPagesPerHugePage;
+  const bool all = request.whole_huge || request.exact;
+  if (usable < static_cast<int64_t>(all ? request.pages : 1)) return Failure(ENOSPC);
+  request.pages = std::min(request.pages, static_cast<uint64_t>(usable));
+  return request.whole_huge ? TakeWholeHuge(request) : TakeRun(request);
+}
+
+Result<Claim> Allocator::TakeWholeHuge(const ClaimRequest& request) {
+  const GroupIndex start = GroupOf(request.goal);
+  for (int lap = 0; lap < 2; ++lap) {
+    const GroupIndex end = lap == 0 ? GroupIndex(group_count_) : start;
+    for (GroupIndex group = with_huge_.Next(lap == 0 ? start : GroupIndex(0)); group < end;
+         group = with_huge_.Next(group + 1)) {
+      GroupState& state = groups_[group.value];
+      MutexLock lock(state.mutex);
+      if (state.free_huge_mask == 0) {
+        with_huge_.Clear(group);
+        continue;
+      }
+      const auto huge = static_cast<uint32_t>(std::countr_zero(state.free_huge_mask));
+      return MakeClaim(state, group, {huge * kRunPages, kRunPages});
+    }
+  }
+  return Failure(ENOSPC);
+}
+
+Result<Claim> Allocator::TakeRun(const ClaimRequest& request) {
+  const GroupIndex start = std::min(GroupOf(request.goal), GroupIndex(group_count_ - 1));
+  using enum Effort;
+  for (const Effort effort : {kHome, kFragments, kNewHugePage, kAnything}) {
+    if (effort == kHome && request.purpose == ClaimPurpose::kData) continue;
+    const GroupSummary& summary = effort == kNewHugePage ? with_huge_ : with_pages_;
+    const bool nearby = effort == kHome || effort == kFragments;
+    uint32_t asked = 0;
+    for (int lap = 0; lap < 2; ++lap) {
+      const GroupIndex end = lap == 0 ? GroupIndex(group_count_) : start;
+      for (GroupIndex group = summary.Next(lap == 0 ? start : GroupIndex(0)); group < end;
+           group = summary.Next(group + 1)) {
+        if (nearby && ++asked > kNearbyGroups) break;
+        std::optional<Claim> claim = TRY(TryGroup(group, request, effort));
+        if (claim) return std::move(*claim);
+      }
+    }
+  }
+  return Failure(ENOSPC);
+}
+
+Result<std::optional<Claim>> Allocator::TryGroup(GroupIndex group, const ClaimRequest& request,
+                                                 Effort effort) {
+  GroupState& state = groups_[group.value];
+  MutexLock lock(state.mutex);
+  if (state.free_pages.load(std::memory_order_relaxed) == 0) {
+    with_pages_.Clear(group);
+    return std::nullopt;
+  }
+  if (effort == Effort::kFragments) {
+    // Most small requests continue a run: no need to look at the whole group.
+    const Result<PageRun> run = ContinueRun(state, group, request);
+    if (run && run->count != 0) {
+      state.cursor = run->first + run->count;
+      return TRY(MakeClaim(state, group, *run));
+    }
+  }
+  PageBitmap taken;
+  const Result<void> built = BuildTaken(state, group, taken);
+  if (!built) {
+    // A damaged bitmap takes its group out of the game; it must not stop the others.
+    log::Failed("event=bitmap_unusable group={} error={}", group.value, Describe(built.error()));
+    with_pages_.Clear(group);
+    with_huge_.Clear(group);
+    return std::nullopt;
+  }
+  const PageRun run = ChooseRun(state, taken, request, effort);
+  if (run.count == 0) {
+    if (effort == Effort::kNewHugePage) with_huge_.Clear(group);
+    return std::nullopt;
+  }
+  Claim claim = TRY(MakeClaim(state, group, run));
+  if (request.purpose == ClaimPurpose::kData) state.cursor = run.first + run.count;
+  return claim;
+}
+
+Result<void> Allocator::BuildTaken(const GroupState& state, GroupIndex group,
+                                   PageBitmap& taken) const {
+  const uint64_t* words = TRY(Bitmap(state, group, media::kAllocatedBitmapPage));
+  if (words != nullptr) {
+    TRY(device_.ReadInPlace([&] { std::memcpy(taken.data(), words, sizeof(taken)); }));
+  } else {
+    taken = FreshAllocated(group);
+  }
+  for (const ClaimNode* node = state.claims; node != nullptr; node = node->next) {
+    SetRun(taken, node->run);
+  }
+  return {};
+}
+
+PageBitmap Allocator::FreshAllocated(GroupIndex group) const {
+  PageBitmap bitmap{};
+  SetRun(bitmap, {0, media::kReservedPagesPerGroup});
+  const uint32_t pages = device_.geometry().PagesIn(group);
+  // Pages behind a short group's end are never free.
+  if (pages < kPagesPerGroup) {
+    SetRun(bitmap, {pages, static_cast<uint32_t>(kPagesPerGroup) - pages});
+  }
+  return bitmap;
+}
+
+Result<PageRun> Allocator::ContinueRun(const GroupState& state, GroupIndex group,
+                                       const ClaimRequest& request) const {
+  const auto wanted = static_cast<uint32_t>(std::min<uint64_t>(request.pages, kPagesPerHugePage));
+  const uint32_t enough = request.exact ? wanted : std::min(wanted, kGoodFragmentPages);
+  const uint64_t* words = TRY(Bitmap(state, group, media::kAllocatedBitmapPage));
+  if (words == nullptr) return PageRun{};
+  // Right behind the file's last page, or else where the last small run ended.
+  const uint32_t goal = GroupOf(request.goal) == group ? IndexInGroup(request.goal) : uint32_t{0};
+  for (const uint32_t page : {goal, state.cursor}) {
+    const bool is_broken = page >= kPagesPerHugePage && page < kPagesPerGroup &&
+                           (state.free_huge_mask >> (page / kPagesPerHugePage) & 1) == 0;
+    if (!is_broken) continue;
+    const auto left = static_cast<uint32_t>(kPagesPerHugePage - page % kPagesPerHugePage);
+    PageRun run{page, 0};
+    TRY(device_.ReadInPlace([&] {
+      run.count = FreeFrom(BitmapView(words, kBitmapWords), page, std::min(wanted, left));
+    }));
+    run.count = state.UnclaimedFrom(run);
+    if (run.count >= enough) return run;
+  }
+  return PageRun{};
+}
+
+PageRun Allocator::ChooseRun(const GroupState& state, const PageBitmap& taken,
+                             const ClaimRequest& request, Effort effort) {
+  const auto wanted = static_cast<uint32_t>(std::min<uint64_t>(request.pages, kPagesPerGroup));
+  const uint64_t whole = state.free_huge_mask;
+  const auto accept = [&](PageRun run) {
+    run.count = std::min(run.count, wanted);
+    return request.exact && run.count < wanted ? PageRun{} : run;
+  };
+  switch (effort) {
+    case Effort::kHome:
+      return accept(BestFit(taken, 1, wanted));
+    case Effort::kFragments: {
+      const PageRun best = BestFit(taken, ~whole & ~uint64_t{1}, wanted);
+      return best.count >= std::min(wanted, kGoodFragmentPages) ? accept(best) : PageRun{};
+    }
+    case Effort::kNewHugePage:
+      if (whole == 0) return {};
+      return accept(
+          {static_cast<uint32_t>(std::countr_zero(whole)) * kRunPages, kPagesPerHugePage});
+    case Effort::kAnything:
+      return accept(BestFit(taken, ~uint64_t{0}, wanted));
+  }
+  return {};
+}
+
+Result<Claim> Allocator::MakeClaim(GroupState& state, GroupIndex group, PageRun run) {
+  TRY(ActivateGroup(state, group));
+  const uint32_t last = (run.first + run.count - 1) / kRunPages;
+  for (uint32_t huge = run.first / kRunPages; huge <= last; ++huge) {
+    TRY(AllocateHost(state, group, huge));
+    std::atomic_ref mask(state.free_huge_mask);
+    mask.store(mask.load() & ~(uint64_t{1} << huge), std::memory_order_relaxed);
+  }
+  auto* node = new ClaimNode{.group = group, .run = run};
+  state.Link(node);
+  state.free_pages -= run.count;
+  unclaimed_pages_ -= run.count;
+  claimed_pages_ += run.count;
+  return Claim(*this, node);
+}
+
+Result<void> Allocator::ActivateGroup(GroupState& state, GroupIndex group) {
+  if (state.active) return {};
+  TRY(AllocateHost(state, group, 0));  // first inode page and bitmaps
+  state.active = true;
+  return {};
+}
+
+Result<void> Allocator::AllocateHost(GroupState& state, GroupIndex group, uint32_t huge) {
+  const uint64_t bit = uint64_t{1} << huge;
+  if ((state.host_ready_mask & bit) != 0) return {};
+  const MediaOffset at = Geometry::DataOf(group) + huge * kHugePageSize;
+  TRY(device_.mapping().AllocateHostSpace(at, kHugePageSize));
+  state.host_ready_mask |= bit;
+  return {};
+}
+
+}  // namespace ingot

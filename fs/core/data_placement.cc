@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Placement policy of file data, and the move of a file's head into a huge page. A crash during the
+// move leaves the old or the new place; contents are the same.
+#include "fs/core/data_placement.h"
+
+#include "fs/core/file_parts.h"
+
+namespace ingot {
+namespace {
+
+constexpr uint64_t kWindow = kPagesPerHugePage;
+constexpr uint64_t kLargePages = kWindow / 2;  // 1 MiB
+// A small appender claims as much again as it has, up to this (256 KiB): files that grow side by
+// side stay in one piece each, and most appends need no search.
+constexpr uint64_t kMaxReadAheadPages = 64;
+
+bool IsCongruent(FilePage page, LogicalPage at) {
+  return page.value % kWindow == at.value % kWindow;
+}
+
+// The place that continues the extent's line at `page`, if it is in the same group.
+LogicalPage Continue(const Extent& extent, FilePage page) {
+  const uint64_t line = extent.start.value + page.value - extent.file_page.value;  // may wrap
+  const LogicalPage goal(line);
+  return GroupOf(goal) == GroupOf(extent.start) ? goal : extent.start;
+}
+
+}  // namespace
+
+DataPlacement::DataPlacement(Core& core) : core_(core) {
+  core_.allocator->set_reclaimer([this] { return reservations_.DropAll(); });
+}
+
+DataPlacement::~DataPlacement() {
+  core_.allocator->set_reclaimer(nullptr);
+}
+
+Result<Claim> DataPlacement::ClaimFor(Transaction& transaction, const media::Inode& inode,
+                                      const media::Inode& before, FilePage page, uint64_t pages,
+                                      bool appending) {
+  const InodeNumber number(inode.number);
+  if (Claim reserved = reservations_.Take(number, page, pages)) return reserved;
+  // A window at a time: each is judged for itself.
+  const uint64_t wanted = std::min(pages, kWindow - page.value % kWindow);
+  const LogicalPage goal = TRY(GoalFor(transaction, inode, before, page));
+  if (TRY(WantsHugePage(transaction, inode, page, wanted))) {
+    Result<Claim> huge =
+        core_.allocator->Take({.pages = kWindow, .goal = goal, .whole_huge = true});
+    if (!huge && huge.error().code != ENOSPC) return huge;
+    if (huge) {
+      Claim front = huge->TakeFront(static_cast<uint32_t>(wanted));
+      if (wanted < kWindow) reservations_.Put(number, page + wanted, std::move(*huge));
+      return front;
+    }
+  }
+  uint64_t ahead = appending ? std::min(inode.page_count, kMaxReadAheadPages) : 0;
+  ahead = std::min(ahead, kWindow - page.value % kWindow - wanted);
+  Claim claim = TRY(core_.allocator->Take({.pages = wanted + ahead, .goal = goal}));
+  if (claim.count() <= wanted) return claim;
+  Claim front = claim.TakeFront(static_cast<uint32_t>(wanted));
+  reservations_.Put(number, page + wanted, std::move(claim));
+  return front;
+}
+
+Result<bool> DataPlacement::WantsHugePage(Transaction& transaction, const media::Inode& inode,
+                                          FilePage page, uint64_t pages) const {
+  if (page.value % kWindow != 0) return false;
+  if (pages >= kWindow) return true;
+  if (page.value == 0) return false;  // PrepareHead's business
+  if (Holds(TRY(core_.extents.Find(transaction, inode, page - 1)), page - 1)) return true;
+  const std::optional<Extent> head = TRY(core_.extents.Find(transaction, inode, FilePage(0)));
+  return Holds(head, FilePage(0)) && IsCongruent(FilePage(0), head->start) &&
+         head->pages >= kLargePages;
+}
+
+Result<LogicalPage> DataPlacement::GoalFor(Transaction& transaction, const media::Inode& inode,
+                                           const media::Inode& before, FilePage page) const {
+  const FilePage previous(page.value == 0 ? 0 : page.value - 1);
+  const std::optional<Extent> near = TRY(core_.extents.Find(transaction, inode, previous));
+  if (near) return Continue(*near, page);
+  // Nothing here or behind: the last extent, by the copy of what is on media.
+  const std::optional<Extent> last = TRY(core_.extents.Last(before));
+  if (last) return Continue(*last, page);
+  return PageOf(InodeNumber(inode.number));
+}
+
+Result<bool> DataPlacement::CrossesHalf(const media::Inode& inode, FilePage first,
+                                        FilePage end) const {
+  if (first.value >= kWindow) return false;
+  const uint64_t head_end = std::min(end.value, kWindow);
+  if (inode.page_count + (head_end - first.value) < kLargePages) return false;
+  uint64_t used = 0;
+  uint64_t added = head_end - first.value;
+  FilePage page(0);
+  while (page.value < kWindow) {
+    const std::optional<Extent> extent = TRY(core_.extents.Find(inode, page));
+    if (!extent || extent->file_page.value >= kWindow) break;
+    const uint64_t from = std::max(page, extent->file_page).value;
+    const uint64_t to = std::min(extent->end().value, kWindow);
+    used += to - from;
+    const uint64_t shared_from = std::max(from, first.value);
+    const uint64_t shared_to = std::min(to, head_end);
+    if (shared_from < shared_to) added -= shared_to - shared_from;
+    page = FilePage(to);
+  }
+  return used < kLargePages && used + added >= kLargePages;
+}
+
+bool DataPlacement::PrepareHead(const media::Inode& inode, FilePage first, FilePage end) {
+  if (first.value == 0 && end.value >= kWindow && inode.page_count == 0) return false;
+  const Result<bool> crosses = CrossesHalf(inode, first, end);
+  if (!crosses || !*crosses) return false;
+  const LogicalPage goal = PageOf(InodeNumber(inode.number));
+  Result<Claim> huge = core_.allocator->Take({.pages = kWindow, .goal = goal, .whole_huge = true});
+  if (!huge) return false;
+  const Result<void> moved = MoveHead(InodeNumber(inode.number), std::move(*huge));
+  return moved.has_value();
+}
+
+Result<void> DataPlacement::MoveHead(InodeNumber number, Claim huge) {
+  Transaction transaction(*core_.allocator, core_.reader);
+  media::Inode& inode = *TRY(transaction.EditInode(number));
+  const ExtentMap::Removed old =
+      TRY(core_.extents.Remove(transaction, inode, FilePage(0), kWindow));
+  if (old.done < kWindow) return Failure(EOVERFLOW, "too many pieces");
+  struct Gap {
+    FilePage page;
+    Claim claim;
+  };
+  absl::InlinedVector<Gap, 4> gaps;
+  FilePage at(0);
+  for (const Extent& piece : old.pieces) {
+    if (piece.file_page > at) {
+      gaps.push_back({at, huge.TakeFront(static_cast<uint32_t>(piece.file_page - at))});
+    }
+    Claim place = huge.TakeFront(piece.pages);
+    if (!piece.unwritten) {
+      TRY(CopyWithin(core_, transaction, OffsetOf(piece.start), OffsetOf(place.first()),
+                     piece.pages * kPageSize));
+    }
+    Extent moved = piece;
+    moved.start = place.first();
+    TRY(transaction.Allocate(std::move(place), number, ClaimPurpose::kData, piece.file_page));
+    TRY(core_.extents.Insert(transaction, inode, moved));
+    TRY(transaction.Free(piece.start, piece.pages));
+    at = piece.end();
+  }
+  if (huge) gaps.push_back({at, std::move(huge)});
+  if (!old.pieces.empty()) TRY(transaction.Commit());
+  reservations_.Drop(number);
+  for (Gap& gap : gaps) reservations_.Put(number, gap.page, std::move(gap.claim));
+  return {};
+}
+
+}  // namespace ingot

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Where file data goes (design, "Allocation truth"): small files near their last page, large ones
+// in whole huge pages, congruent with file offsets (offset mod 2 MiB is the same in file and
+// medium).
+//
+// A window is 2 MiB of a file, aligned. The first window gets a whole huge page when half of it (1
+// MiB) is to be used: what it holds is copied over, in a transaction of its own that changes no
+// contents. Each later window gets one when data arrives at its start, if the page before is in use
+// (an appender) or the first window is such a one (a large file written in several places); or when
+// it is filled whole. The decision looks at the first 2 MiB, not at the size, so that a sparse
+// file's islands stay small. The unused rest stays claimed for the file in AppendReservations. No
+// whole huge page to be had: small runs. Thread-safe; callers hold the inode lock exclusively.
+#pragma once
+
+#include "fs/core/append_reservations.h"
+#include "fs/core/core.h"
+
+namespace ingot {
+
+class DataPlacement {
+ public:
+  explicit DataPlacement(Core& core);
+  ~DataPlacement();
+  DataPlacement(const DataPlacement&) = delete;
+
+  // Claims 1..`pages` pages for the hole at `page`. `before` is the inode as it is on media,
+  // `inode` as edited. `appending`: at the end of the file, so that more is likely to follow.
+  // ENOSPC.
+  Result<Claim> ClaimFor(Transaction& transaction, const media::Inode& inode,
+                         const media::Inode& before, FilePage page, uint64_t pages, bool appending);
+
+  // Before [first, end) is filled: moves the first window into a whole huge page if this is what
+  // makes it large. True if something was committed: copies of the inode are stale then. Never an
+  // error: a file that stays where it is is a good file.
+  bool PrepareHead(const media::Inode& inode, FilePage first, FilePage end);
+
+  [[nodiscard]] AppendReservations& reservations() { return reservations_; }
+
+ private:
+  [[nodiscard]] Result<bool> WantsHugePage(Transaction& transaction, const media::Inode& inode,
+                                           FilePage page, uint64_t pages) const;
+  Result<LogicalPage> GoalFor(Transaction& transaction, const media::Inode& inode,
+                              const media::Inode& before, FilePage page) const;
+  Result<bool> CrossesHalf(const media::Inode& inode, FilePage first, FilePage end) const;
+  Result<void> MoveHead(InodeNumber number, Claim huge);
+
+  Core& core_;
+  AppendReservations reservations_;
+};
+
+}  // namespace ingot

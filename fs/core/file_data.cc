@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// FileData's construction and the parts that write, truncate, fallocate and copy share. Each of
+// those has a file of its own: file_read.cc, file_write.cc, file_truncate.cc, file_fallocate.cc,
+// file_seek.cc, file_copy.cc.
+#include "fs/core/file_data.h"
+
+#include <sys/stat.h>
+
+#include "fs/core/attributes.h"
+#include "fs/core/data_placement.h"
+#include "fs/core/file_parts.h"
+#include "fs/core/xattrs.h"
+
+namespace ingot {
+
+FileData::FileData(Core& core) : core_(core), placement_(std::make_unique<DataPlacement>(core)) {}
+
+FileData::~FileData() = default;
+
+void FileData::Closed(InodeNumber inode) {
+  placement_->reservations().Drop(inode);
+}
+
+Result<media::Inode> FileData::OpenForChange(InodeNumber number, bool allow_append_only) {
+  TRY(core_.CheckWritable());
+  Result<media::Inode> inode = core_.reader.ReadInode(number);
+  if (!inode) return inode;
+  TRY(CheckRegular(*inode));
+  if ((inode->flags & media::kInodeImmutable) != 0) return Failure(EPERM);
+  if ((inode->flags & media::kInodeAppendOnly) != 0 && !allow_append_only) return Failure(EPERM);
+  if ((inode->flags & media::kInodeOrphan) == 0) return inode;
+
+  // A name and the mark, or written pages behind the end: a truncation that was not finished.
+  bool pending = inode->links > 0;
+  if (!pending) {
+    const std::optional<Extent> last = TRY(core_.extents.Last(*inode));
+    pending = last && !last->unwritten && last->end() > EndPageOf(inode->size_bytes);
+  }
+  if (!pending) return inode;
+  TRY(FinishTruncation(number));
+  return core_.reader.ReadInode(number);
+}
+
+Result<void> FileData::KillPrivileges(Transaction& transaction, media::Inode& inode) {
+  ClearSetIds(inode);
+  const bool has_xattrs = inode.xattr_bytes != 0 || inode.xattr_page != 0;
+  if (!has_xattrs || xattrs_ == nullptr) return {};
+  TRY(xattrs_->Remove(transaction, inode, "security.capability"));
+  return {};
+}
+
+Result<void> FileData::SpillInline(InodeNumber number) {
+  Transaction transaction(*core_.allocator, core_.reader);
+  media::Inode& inode = *TRY(transaction.EditInode(number));
+  TRY(SpillInline(transaction, inode));
+  return transaction.Commit();
+}
+
+Result<void> FileData::SpillInline(Transaction& transaction, media::Inode& inode) {
+  if (inode.body_form != media::BodyForm::kInline) return {};
+  const InodeNumber number(inode.number);
+  Claim claim = TRY(core_.allocator->Take({.pages = 1, .goal = PageOf(number)}));
+  const Extent extent{.file_page = FilePage(0), .start = claim.first(), .pages = 1};
+  const MediaOffset at = Geometry::ToMedia(extent.start);
+  TRY(transaction.Allocate(std::move(claim), number, ClaimPurpose::kData));
+  const std::span<const std::byte> contents(inode.tail.data(), inode.body_bytes);
+  TRY(transaction.stream().CopyUnfenced(at, contents));
+  TRY(transaction.stream().ZeroUnfenced(at + contents.size(), kPageSize - contents.size()));
+  const uint64_t size_bytes = inode.size_bytes;
+  StoreInline(inode, {});
+  inode.size_bytes = size_bytes;
+  inode.page_count += 1;
+  return core_.extents.Insert(transaction, inode, extent);
+}
+
+Result<void> FileData::WriteNew(Transaction& transaction, media::Inode& inode,
+                                std::span<const std::byte> bytes) {
+  if (bytes.size() <= InlineRoom(inode)) {
+    StoreInline(inode, bytes);
+    return {};
+  }
+  if (bytes.size() > kPageSize) return Failure(ENAMETOOLONG);
+  const InodeNumber number(inode.number);
+  Claim claim = TRY(core_.allocator->Take({.pages = 1, .goal = PageOf(number)}));
+  const Extent extent{.file_page = FilePage(0), .start = claim.first(), .pages = 1};
+  const MediaOffset at = Geometry::ToMedia(extent.start);
+  TRY(transaction.Allocate(std::move(claim), number, ClaimPurpose::kData));
+  TRY(transaction.stream().CopyUnfenced(at, bytes));
+  if (bytes.size() < kPageSize) {
+    TRY(transaction.stream().ZeroUnfenced(at + bytes.size(), kPageSize - bytes.size()));
+  }
+  inode.size_bytes = bytes.size();
+  inode.page_count += 1;
+  return core_.extents.Insert(transaction, inode, extent);
+}
+
+Result<void> FileData::ShrinkTail(Transaction& transaction, media::Inode& inode,
+                                  uint32_t xattr_bytes) {
+  if (inode.body_form == media::BodyForm::kTree) {
+    return core_.tree.ShrinkTail(transaction, inode, xattr_bytes);
+  }
+  if (inode.body_bytes + xattr_bytes <= media::kInodeTailSize) return {};
+  return SpillInline(transaction, inode);
+}
+
+}  // namespace ingot

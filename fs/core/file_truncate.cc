@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Truncate. The first transaction sets the size; what it can't free is freed by further ones, while
+// the inode is marked as an orphan, so that recovery goes on after a crash.
+#include "fs/core/attributes.h"
+#include "fs/core/data_placement.h"
+#include "fs/core/file_data.h"
+#include "fs/core/file_parts.h"
+
+namespace ingot {
+
+Result<void> FileData::Truncate(InodeNumber number, uint64_t size_bytes, bool kill_privileges) {
+  const ExclusiveInodeLocks lock(core_.locks, number);
+  const media::Inode inode = TRY(OpenForChange(number, false));
+  if (size_bytes > media::kMaxFileSize) return Failure(EFBIG);
+  placement_->reservations().Drop(number);
+  const Change change{number, kill_privileges};
+  if (size_bytes <= inode.size_bytes) return Shrink(change, size_bytes);
+  const bool leaves_inline =
+      inode.body_form == media::BodyForm::kInline && size_bytes > InlineRoom(inode);
+  if (leaves_inline) TRY(SpillInline(number));
+  return Extend(change, size_bytes);
+}
+
+Result<void> FileData::Extend(const Change& change, uint64_t size_bytes) {
+  Transaction transaction(*core_.allocator, core_.reader);
+  media::Inode& inode = *TRY(transaction.EditInode(change.number));
+  if (inode.body_form != media::BodyForm::kTree && size_bytes <= InlineRoom(inode)) {
+    std::array<std::byte, media::kInodeTailSize> contents{};
+    std::copy_n(inode.tail.begin(), inode.body_bytes, contents.begin());
+    StoreInline(inode, std::span(contents).first(size_bytes));
+  } else {
+    TRY(ZeroOldTail(core_, transaction, inode, size_bytes));
+    inode.size_bytes = size_bytes;
+  }
+  SetModified(inode, CurrentTime());
+  if (change.kill_privileges) TRY(KillPrivileges(transaction, inode));
+  return transaction.Commit();
+}
+
+Result<void> FileData::Shrink(const Change& change, uint64_t size_bytes) {
+  bool is_done = true;
+  {
+    Transaction transaction(*core_.allocator, core_.reader);
+    media::Inode& inode = *TRY(transaction.EditInode(change.number));
+    inode.size_bytes = size_bytes;
+    SetModified(inode, CurrentTime());
+    if (inode.body_form == media::BodyForm::kInline) {
+      StoreInline(inode, std::span(inode.tail).first(size_bytes));
+    } else {
+      is_done = TRY(FreeBehind(transaction, inode, EndPageOf(size_bytes)));
+    }
+    if (change.kill_privileges) TRY(KillPrivileges(transaction, inode));
+    if (!is_done && (inode.flags & media::kInodeOrphan) == 0) {
+      inode.flags |= media::kInodeOrphan;
+      TRY(transaction.AdjustOrphans(GroupOf(PageOf(change.number)), +1));
+    }
+    TRY(transaction.Commit());
+  }
+  if (is_done) return {};
+  return FinishTruncation(change.number);
+}
+
+Result<void> FileData::FinishTruncation(InodeNumber number) {
+  for (bool is_done = false; !is_done;) {
+    Transaction transaction(*core_.allocator, core_.reader);
+    media::Inode& inode = *TRY(transaction.EditInode(number));
+    is_done = TRY(FreeBehind(transaction, inode, EndPageOf(inode.size_bytes)));
+    // Without a name the mark stays: it also says that the inode goes with its last reference.
+    if (is_done && inode.links > 0) {
+      inode.flags &= ~uint32_t{media::kInodeOrphan};
+      TRY(transaction.AdjustOrphans(GroupOf(PageOf(number)), -1));
+    }
+    TRY(transaction.Commit());
+  }
+  return {};
+}
+
+Result<bool> FileData::FreeBehind(Transaction& transaction, media::Inode& inode,
+                                  FilePage keep_pages) {
+  placement_->reservations().Drop(InodeNumber(inode.number));
+  if (inode.body_form == media::BodyForm::kInline) {
+    if (keep_pages.value == 0) {
+      const uint64_t size_bytes = inode.size_bytes;
+      StoreInline(inode, {});
+      inode.size_bytes = size_bytes;
+    }
+    return true;
+  }
+  if (inode.body_form != media::BodyForm::kTree) return true;
+  const FilePage stopped = TRY(FreeRange(core_, transaction, inode, keep_pages, kNoFilePage));
+  return stopped == kNoFilePage;
+}
+
+}  // namespace ingot

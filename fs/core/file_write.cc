@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Write: inline, in place, or through RangeWriter in one transaction a step. Durable on return; a
+// crash leaves a prefix of the steps (of atomic files: of 1 MiB requests).
+#include <cstring>
+
+#include "fs/core/attributes.h"
+#include "fs/core/data_placement.h"
+#include "fs/core/file_data.h"
+#include "fs/core/range_writer.h"
+
+namespace ingot {
+namespace {
+
+constexpr uint64_t kAtomicRequestSize = 1 << 20;
+
+bool HasTimes(const media::Inode& inode, Time now) {
+  return Time{inode.mtime_seconds, inode.mtime_nanoseconds} == now &&
+         Time{inode.ctime_seconds, inode.ctime_nanoseconds} == now;
+}
+
+}  // namespace
+
+Result<uint64_t> FileData::Write(InodeNumber number, uint64_t offset,
+                                 std::span<const std::byte> from, const WriteOptions& options) {
+  const ExclusiveInodeLocks lock(core_.locks, number);
+  const media::Inode inode = TRY(OpenForChange(number, options.append || options.from_page_cache));
+  if (options.append) offset = inode.size_bytes;
+  if (from.empty()) return 0;
+  if (offset >= media::kMaxFileSize) return Failure(EFBIG);
+  from = from.first(std::min<uint64_t>(from.size(), media::kMaxFileSize - offset));
+  return WriteLocked({number, options.kill_privileges}, inode, offset, from);
+}
+
+Result<uint64_t> FileData::WriteLocked(const Change& change, const media::Inode& before,
+                                       uint64_t offset, std::span<const std::byte> from) {
+  uint64_t done = 0;
+  if (before.body_form == media::BodyForm::kTree) {
+    done = TRY(WriteStep(change, before, offset, from));
+  } else {
+    const uint64_t room = InlineRoom(before);
+    if (before.size_bytes <= room && offset <= room && from.size() <= room - offset) {
+      TRY(WriteInline(change, offset, from));
+      return from.size();
+    }
+    if (before.body_form == media::BodyForm::kInline) TRY(SpillInline(change.number));
+  }
+  while (done < from.size()) {
+    const media::Inode inode = TRY(core_.reader.ReadInode(change.number));
+    const Change step{change.number, change.kill_privileges && done == 0};
+    const Result<uint64_t> written = WriteStep(step, inode, offset + done, from.subspan(done));
+    if (!written) {
+      if (written.error().code == ENOSPC && done > 0) return done;
+      return written;
+    }
+    done += *written;
+  }
+  return done;
+}
+
+Result<void> FileData::WriteInline(const Change& change, uint64_t offset,
+                                   std::span<const std::byte> from) {
+  Transaction transaction(*core_.allocator, core_.reader);
+  media::Inode& inode = *TRY(transaction.EditInode(change.number));
+  std::array<std::byte, media::kInodeTailSize> contents{};
+  std::memcpy(contents.data(), inode.tail.data(), inode.body_bytes);
+  std::memcpy(contents.data() + offset, from.data(), from.size());
+  const uint64_t size_bytes = std::max<uint64_t>(inode.size_bytes, offset + from.size());
+  StoreInline(inode, std::span(contents).first(size_bytes));
+  SetModified(inode, CurrentTime());
+  if (change.kill_privileges) TRY(KillPrivileges(transaction, inode));
+  return transaction.Commit();
+}
+
+// The cheapest write: nothing changes but bytes that are there already.
+Result<bool> FileData::OverwriteInPlace(const Change& change, const media::Inode& before,
+                                        uint64_t offset, std::span<const std::byte> from) {
+  const uint64_t end = offset + from.size();
+  if (change.kill_privileges || end > before.size_bytes || IsAtomic(core_, before)) return false;
+  if (!HasTimes(before, CurrentTime())) return false;
+  absl::InlinedVector<FilePart, 4> parts;
+  bool has_zeros = false;
+  TRY(ForEachPart(core_.extents, before, offset, end, [&](const FilePart& part) -> Result<void> {
+    has_zeros = has_zeros || part.is_zeros;
+    parts.push_back(part);
+    return {};
+  }));
+  if (has_zeros) return false;
+  PersistStream stream = core_.device.persist().NewStream();
+  for (const FilePart& part : parts) {
+    TRY(stream.CopyUnfenced(Geometry::ToMedia(part.at),
+                            from.subspan(part.offset - offset, part.size_bytes)));
+  }
+  TRY(stream.Fence());
+  return true;
+}
+
+Result<uint64_t> FileData::WriteStep(const Change& change, const media::Inode& before,
+                                     uint64_t offset, std::span<const std::byte> from) {
+  if (TRY(OverwriteInPlace(change, before, offset, from))) return from.size();
+  if (placement_->PrepareHead(before, FilePageOf(offset), EndPageOf(offset + from.size()))) {
+    const media::Inode moved = TRY(core_.reader.ReadInode(change.number));
+    return WriteTransaction(change, moved, offset, from);
+  }
+  return WriteTransaction(change, before, offset, from);
+}
+
+Result<uint64_t> FileData::WriteTransaction(const Change& change, const media::Inode& before,
+                                            uint64_t offset, std::span<const std::byte> from) {
+  const bool is_atomic = IsAtomic(core_, before);
+  if (is_atomic) from = from.first(std::min(from.size(), kAtomicRequestSize));
+  for (;;) {
+    Transaction transaction(*core_.allocator, core_.reader);
+    media::Inode& inode = *TRY(transaction.EditInode(change.number));
+    RangeWriter writer(core_, *placement_, transaction, inode, before);
+    Result<uint64_t> written = writer.Write(offset, from);
+    if (written && (!is_atomic || *written == from.size())) {
+      inode.size_bytes = std::max(inode.size_bytes, offset + *written);
+      SetModified(inode, CurrentTime());
+      if (change.kill_privileges) TRY(KillPrivileges(transaction, inode));
+      const Result<void> committed = transaction.Commit();
+      if (committed) return written;
+      written = Failure(committed.error().code, committed.error().context);
+    }
+    // What was reserved for this place went with the transaction; the rest would fit no more.
+    placement_->reservations().Drop(change.number);
+    if (is_atomic && written.error_code() != ENOSPC) {
+      const bool too_large = written || written.error().code == EOVERFLOW;
+      return too_large ? Failure(ENOSPC, "atomic write: too scattered") : written;
+    }
+    if (is_atomic || (written.error().code != ENOSPC && written.error().code != EOVERFLOW)) {
+      return written;
+    }
+    // Once more with as much as went well; after EOVERFLOW of Commit, with half of it.
+    uint64_t shorter = writer.done_bytes();
+    if (shorter == from.size()) shorter = RoundUp(shorter / 2, kPageSize);
+    if (shorter == 0 || shorter >= from.size()) return written;
+    from = from.first(shorter);
+  }
+}
+
+}  // namespace ingot

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Names: looking up, reading directories and links, and the kernel's references. Writes nothing but
+// what the end of a reference frees.
+#include <dirent.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#include "fs/core/attributes.h"
+#include "fs/core/names.h"
+#include "fs/core/names_internal.h"
+#include "pmemdev/base/log.h"
+
+namespace ingot {
+namespace {
+
+constexpr uint64_t kCookieOfDot = 1;
+constexpr uint64_t kCookieOfDotDot = 2;
+
+// Without a name and without a holder: it is only waiting to be freed.
+bool IsGone(const Core& core, const media::Inode& inode) {
+  return inode.links == 0 && !core.inodes.IsReferenced(InodeNumber(inode.number));
+}
+
+}  // namespace
+
+Result<Attributes> Names::Lookup(InodeNumber parent, std::string_view name) {
+  if (name == ".") return LookupByNumber(parent, std::nullopt);
+  TRY(names::CheckName(name));
+  InodeNumber child;
+  {
+    const SharedInodeLock lock(core_.locks, parent);
+    const media::Inode directory = TRY(core_.reader.ReadInode(parent));
+    TRY(names::CheckDirectory(directory));
+    if (name == "..") {
+      if (directory.links == 0) return Failure(ENOENT);
+      child = InodeNumber(directory.parent);
+    } else {
+      child = TRY(core_.directories.Find(directory, name)).inode;
+    }
+    if (!core_.device.geometry().Contains(PageOf(child))) {
+      return Failure(EUCLEAN,
+                     fmt::format("inode {}: entry of inode {}", parent.value, child.value));
+    }
+    // Under the parent's lock the entry can't go, hence its inode can't be freed: no need to hold
+    // both locks at once. If the name goes right after, the lookup came before that.
+    core_.inodes.AddLookup(child);
+  }
+  Result<Attributes> attributes = [&]() -> Result<Attributes> {
+    const SharedInodeLock lock(core_.locks, child);
+    return AttributesOf(TRY(core_.reader.ReadInode(child)));
+  }();
+  if (attributes) return attributes;
+  Forget(child, 1);
+  if (attributes.error_code() != ESTALE) return attributes;
+  return Failure(EUCLEAN,
+                 fmt::format("inode {}: entry of free inode {}", parent.value, child.value));
+}
+
+Result<Attributes> Names::LookupByNumber(InodeNumber number, std::optional<uint32_t> generation) {
+  const SharedInodeLock lock(core_.locks, number);
+  TRY(core_.inodes.CheckNumber(number));
+  const media::Inode inode = TRY(core_.reader.ReadInode(number));
+  if (generation && *generation != inode.generation) return Failure(ESTALE);
+  if (IsGone(core_, inode)) return Failure(ESTALE);
+  core_.inodes.AddLookup(number);
+  return AttributesOf(inode);
+}
+
+void Names::Forget(InodeNumber inode, uint64_t count) {
+  if (core_.inodes.Forget(inode, count) == 0) ReclaimIfUnreferenced(inode);
+}
+
+void Names::ReclaimIfUnreferenced(InodeNumber inode) {
+  if (core_.inodes.IsReferenced(inode) || !core_.CheckWritable()) return;
+  // Whoever gave the reference back can't do anything about it; the next mount's recovery tries
+  // again.
+  if (const Result<void> done = orphans_.Reclaim(inode); !done) {
+    log::Warning("event=reclaim inode={} error={}", inode.value, Describe(done.error()));
+  }
+}
+
+Result<std::string> Names::ReadLink(InodeNumber number) {
+  uint64_t size_bytes = 0;
+  {
+    const SharedInodeLock lock(core_.locks, number);
+    const media::Inode inode = TRY(core_.reader.ReadInode(number));
+    if (!S_ISLNK(inode.mode)) return Failure(EINVAL);
+    if (inode.body_form == media::BodyForm::kInline) {
+      return std::string(reinterpret_cast<const char*>(inode.tail.data()), inode.body_bytes);
+    }
+    size_bytes = inode.size_bytes;
+  }
+  if (size_bytes >= kPageSize) {
+    return Failure(EUCLEAN, fmt::format("inode {}: length of a symlink", number.value));
+  }
+  // The target never changes, so that no lock need be held in between.
+  std::string target(size_bytes, '\0');
+  target.resize(TRY(data_.ReadInto(number, 0, std::as_writable_bytes(std::span(target)))));
+  return target;
+}
+
+Result<std::vector<DirectoryEntry>> Names::ReadDirectory(InodeNumber number, uint64_t cookie,
+                                                         size_t max_entries) {
+  const SharedInodeLock lock(core_.locks, number);
+  const media::Inode directory = TRY(core_.reader.ReadInode(number));
+  TRY(names::CheckDirectory(directory));
+  if (directory.links == 0) return Failure(ENOENT);
+  std::vector<DirectoryEntry> entries;
+  if (cookie < kCookieOfDot && entries.size() < max_entries) {
+    entries.push_back({kCookieOfDot, number, DT_DIR, "."});
+  }
+  if (cookie < kCookieOfDotDot && entries.size() < max_entries) {
+    entries.push_back({kCookieOfDotDot, InodeNumber(directory.parent), DT_DIR, ".."});
+  }
+  if (entries.size() == max_entries) return entries;
+  std::vector<DirectoryEntry> stored = TRY(core_.directories.Read(
+      directory, std::max(cookie, kCookieOfDotDot), max_entries - entries.size()));
+  std::move(stored.begin(), stored.end(), std::back_inserter(entries));
+  return entries;
+}
+
+Result<void> Names::Open(InodeNumber number) {
+  const SharedInodeLock lock(core_.locks, number);
+  const media::Inode inode = TRY(core_.reader.ReadInode(number));
+  if (IsGone(core_, inode)) return Failure(ESTALE);
+  core_.inodes.AddOpen(number);
+  return {};
+}
+
+void Names::Release(InodeNumber inode) {
+  if (core_.inodes.RemoveOpen(inode) != 0) return;
+  data_.Closed(inode);
+  ReclaimIfUnreferenced(inode);
+}
+
+}  // namespace ingot

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Marking, freeing and recovering inodes without names.
+#include "fs/core/orphans.h"
+
+#include <sys/stat.h>
+
+#include "pmemdev/base/check.h"
+#include "pmemdev/base/log.h"
+
+namespace ingot {
+namespace {
+
+bool IsOrphan(const media::Inode& inode) { return (inode.flags & media::kInodeOrphan) != 0; }
+
+GroupIndex GroupOfInode(const media::Inode& inode) {
+  return GroupOf(PageOf(InodeNumber(inode.number)));
+}
+
+FilePage PagesToKeep(const media::Inode& inode) {
+  return FilePage(RoundUp(inode.size_bytes, kPageSize) / kPageSize);
+}
+
+}  // namespace
+
+Result<void> Orphans::Mark(Transaction& transaction, media::Inode& inode) {
+  if (IsOrphan(inode)) return {};
+  TRY(transaction.AdjustOrphans(GroupOfInode(inode), 1));
+  inode.flags |= media::kInodeOrphan;
+  return {};
+}
+
+Result<void> Orphans::Unmark(Transaction& transaction, media::Inode& inode) {
+  if (!IsOrphan(inode)) return {};
+  TRY(transaction.AdjustOrphans(GroupOfInode(inode), -1));
+  inode.flags &= ~uint32_t{media::kInodeOrphan};
+  return {};
+}
+
+Result<bool> Orphans::FreeNow(Transaction& transaction, media::Inode& inode) {
+  const InodeNumber number(inode.number);
+  CHECK(inode.links == 0 && !core_.inodes.IsReferenced(number), "inode {}", number.value);
+  // The inode's group takes its place among the few of a transaction before its pages take all.
+  TRY(transaction.AdjustOrphans(GroupOfInode(inode), 0));
+  const bool had_pages = inode.body_form == media::BodyForm::kTree ||
+                         inode.body_form == media::BodyForm::kBacked;
+  if (S_ISDIR(inode.mode)) {
+    // An empty directory has no leaves; freeing others would lose what they name.
+    if (had_pages) {
+      return Failure(EUCLEAN, fmt::format("inode {}: removed directory has entries", number.value));
+    }
+  } else if (!TRY(data_.FreeBehind(transaction, inode, FilePage(0)))) {
+    return false;
+  }
+  // Data and attributes together may lie in more groups than one transaction can change.
+  if (had_pages && inode.xattr_page != 0) return false;
+  TRY(xattrs_.FreeAll(transaction, inode));
+  TRY(Unmark(transaction, inode));
+  TRY(core_.inodes.Free(transaction, number));
+  return true;
+}
+
+Result<void> Orphans::Reclaim(InodeNumber number) {
+  TRY(core_.CheckWritable());
+  {
+    // Nearly every forgotten inode has a name: no exclusive lock, no lane for those.
+    const SharedInodeLock lock(core_.locks, number);
+    if (!TRY(IsReclaimable(number))) return {};
+  }
+  // A transaction at a time, so that the others of the stripe get their turn.
+  for (bool freed = false; !freed;) {
+    const ExclusiveInodeLocks lock(core_.locks, number);
+    if (!TRY(IsReclaimable(number))) return {};
+    Transaction transaction(*core_.allocator, core_.reader);
+    freed = TRY(FreeNow(transaction, *TRY(transaction.EditInode(number))));
+    TRY(transaction.Commit());
+  }
+  return {};
+}
+
+Result<bool> Orphans::IsReclaimable(InodeNumber number) const {
+  // Others may have reclaimed it already, and its page may hold a file's data by now: bytes that
+  // look like an orphan must not be believed there.
+  Result<media::Inode> inode = Failure(ESTALE);
+  if (const Result<void> known = core_.inodes.CheckNumber(number); known) {
+    inode = core_.reader.ReadInode(number);
+  } else {
+    inode = tl::unexpected<Error>(known.error());
+  }
+  if (inode.error_code() == ESTALE) return false;
+  if (!inode) return tl::unexpected<Error>(inode.error());
+  return IsOrphan(*inode) && inode->links == 0 && !core_.inodes.IsReferenced(number);
+}
+
+Result<void> Orphans::CompleteTruncation(InodeNumber number) {
+  for (;;) {
+    const ExclusiveInodeLocks lock(core_.locks, number);
+    Transaction transaction(*core_.allocator, core_.reader);
+    media::Inode* inode = TRY(transaction.EditInode(number));
+    if (!IsOrphan(*inode) || inode->links == 0) return {};
+    TRY(transaction.AdjustOrphans(GroupOfInode(*inode), 0));
+    const bool done = TRY(data_.FreeBehind(transaction, *inode, PagesToKeep(*inode)));
+    if (done) TRY(Unmark(transaction, *inode));
+    TRY(transaction.Commit());
+    if (done) return {};
+  }
+}
+
+Result<uint64_t> Orphans::RecoverPage(LogicalPage page) {
+  uint64_t recovered = 0;
+  for (uint32_t slot = 0; slot < media::kInodesPerPage; ++slot) {
+    const InodeNumber number(page.value * media::kInodesPerPage + slot);
+    if (number.value == 0) continue;
+    Result<media::Inode> inode = [&] {
+      const SharedInodeLock lock(core_.locks, number);
+      return core_.reader.ReadInode(number);
+    }();
+    Result<void> done;
+    if (!inode) {
+      if (inode.error_code() == ESTALE) continue;
+      done = tl::unexpected<Error>(inode.error());
+    } else if (!IsOrphan(*inode) || (inode->links == 0 && core_.inodes.IsReferenced(number))) {
+      continue;
+    } else {
+      done = inode->links == 0 ? Reclaim(number) : CompleteTruncation(number);
+    }
+    if (done) {
+      ++recovered;
+      continue;
+    }
+    if (done.error_code() == EROFS) return tl::unexpected<Error>(done.error());
+    // One damaged inode must not keep the others' space: fsck will find it.
+    log::Warning("event=recover_orphan inode={} error={}", number.value, Describe(done.error()));
+  }
+  return recovered;
+}
+
+Result<uint64_t> Orphans::Recover(const std::atomic<bool>& stop) {
+  TRY(core_.CheckWritable());
+  const Geometry& geometry = core_.device.geometry();
+  uint64_t recovered = 0;
+  for (GroupIndex group(0); group.value < geometry.group_count(); ++group) {
+    uint32_t next = 0;
+    while (core_.allocator->Orphans(group) > 0 && !stop.load(std::memory_order_relaxed)) {
+      const Result<uint32_t> page = core_.allocator->NextInodePage(group, next);
+      if (!page) {
+        log::Warning("event=recover_orphans group={} error={}", group.value,
+                     Describe(page.error()));
+        break;
+      }
+      if (*page >= geometry.PagesIn(group)) break;
+      recovered += TRY(RecoverPage(FirstPageOf(group) + *page));
+      next = *page + 1;
+    }
+  }
+  return recovered;
+}
+
+}  // namespace ingot

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Commit: the order in which a transaction's parts reach the medium.
+//
+//   groups locked, their words logged | new blocks and data written, one fence | lane: record,
+//   fence, words to their places, fence, invalidation, fence | volatile state follows | groups
+//   unlocked
+//
+// A crash before the lane's first fence leaves nothing of it but unreferenced bytes in free pages
+// (and overwritten data, where data was overwritten in place); after it, recovery completes it.
+#include <cstring>
+
+#include "fs/core/log_changes.h"
+#include "fs/core/transaction.h"
+#include "pmemdev/base/check.h"
+
+namespace ingot {
+
+Result<void> Transaction::Commit() {
+  SealEdits();
+  TRY(LogEdits());
+  TRY(allocator_.Stage(std::span(changes_), lane_, stream_));
+  const Result<void> result = CommitStaged();
+  // A lane that became valid counts as done even if applying it failed: the device is read-only
+  // then, and the claims must not be given out again.
+  const bool committed = result.has_value() || lane_.committed();
+  if (committed) {
+    for (Allocation& allocation : allocations_) {
+      NoteAllocation(allocation);
+      allocator_.Consume(std::move(allocation.claim));
+    }
+    NoteDescriptors();
+  }
+  allocator_.Finish(std::span(changes_), committed);
+  return result;
+}
+
+void Transaction::SealEdits() {
+  for (const auto& edit : inodes_) {
+    if (edit->freed) {
+      edit->after.magic = 0;
+      edit->after.checksum = 0;
+    } else if (edit->fresh || std::memcmp(&edit->before, &edit->after, sizeof(media::Inode)) != 0) {
+      SealInode(edit->after);
+    }
+  }
+  for (const auto& edit : blocks_) {
+    if (edit->fresh || edit->before != edit->after) SealBlock(edit->page, edit->after);
+  }
+}
+
+Result<void> Transaction::CommitStaged() {
+  TRY(WriteFresh());
+  if (has_unfenced_) TRY(stream_.Fence());
+  if (lane_.empty()) return {};
+  return lane_.Commit(stream_);
+}
+
+// New blocks whole, new inodes but for their first word: that one, logged, makes them valid.
+Result<void> Transaction::WriteFresh() {
+  for (const LogicalPage page : new_inode_pages_) {
+    TRY(stream().ZeroUnfenced(Geometry::ToMedia(page), kPageSize));
+  }
+  for (const auto& edit : blocks_) {
+    if (!edit->fresh) continue;
+    TRY(stream().CopyUnfenced(Geometry::ToMedia(edit->page), edit->after));
+  }
+  for (const auto& edit : inodes_) {
+    if (!edit->fresh || edit->freed) continue;
+    const MediaOffset at = Geometry::ToMedia(AddressOf(edit->number));
+    TRY(stream().CopyUnfenced(at + kWordSize, BytesOf(edit->after).subspan(kWordSize)));
+  }
+  for (const GroupChange& change : changes_) {
+    // Stage wrote the bitmaps of a group that is used for the first time.
+    if (!change.fresh) continue;
+    has_unfenced_ = true;
+  }
+  return {};
+}
+
+Result<void> Transaction::LogEdits() {
+  for (const auto& edit : inodes_) {
+    const MediaOffset at = Geometry::ToMedia(AddressOf(edit->number));
+    if (edit->fresh && edit->freed) continue;
+    if (edit->fresh || edit->freed) {
+      uint64_t word;
+      std::memcpy(&word, &edit->after, sizeof(word));
+      TRY(lane_.Log(at, std::span(&word, 1)));
+    } else {
+      TRY(LogChangedWords(lane_, at, BytesOf(edit->before), BytesOf(edit->after)));
+    }
+  }
+  for (const auto& edit : blocks_) {
+    if (edit->fresh) continue;
+    TRY(LogChangedWords(lane_, Geometry::ToMedia(edit->page), edit->before, edit->after));
+  }
+  return {};
+}
+
+void Transaction::NoteAllocation(const Allocation& allocation) {
+  PageArray& array = device_.page_array();
+  const LogicalPage first = allocation.claim.first();
+  const uint32_t count = allocation.claim.count();
+  const bool whole = count == kPagesPerHugePage && first.value % kPagesPerHugePage == 0;
+  const PageState state = allocation.purpose == ClaimPurpose::kData        ? PageState::kData
+                          : allocation.purpose == ClaimPurpose::kInodePage ? PageState::kInodePage
+                                                                           : PageState::kMetadata;
+  if (state == PageState::kInodePage) return;  // reset before its stripe was given to anybody
+  for (uint32_t i = 0; i < (whole ? 1 : count); ++i) {
+    PageDescriptor& descriptor = array.Get(first + i);
+    ResetDescriptor(descriptor, state);
+    descriptor.owner.store(allocation.owner.value, std::memory_order_relaxed);
+    if (state == PageState::kData) {
+      descriptor.page.file_page.store(allocation.at.value + i, std::memory_order_relaxed);
+    }
+    if (whole) descriptor.flags.fetch_or(kPageWholeHuge, std::memory_order_relaxed);
+  }
+}
+
+// Blocks written here are known to be good: their next reader need not look at the checksum.
+void Transaction::NoteDescriptors() {
+  for (const auto& edit : blocks_) {
+    PageDescriptor& descriptor = device_.page_array().Get(edit->page);
+    descriptor.owner.store(edit->identity.owner.value, std::memory_order_relaxed);
+    descriptor.flags.fetch_or(kPageVerified, std::memory_order_release);
+  }
+}
+
+}  // namespace ingot

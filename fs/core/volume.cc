@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Putting the parts together. Format is one transaction: a crash leaves no root, which Open
+// refuses.
+#include "fs/core/volume.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+
+namespace ingot {
+namespace {
+
+constexpr uint32_t kRootMode = S_IFDIR | 0755;
+
+Result<void> ValidateRoot(const BlockReader& reader) {
+  constexpr const char* kHint = "root directory is damaged. Hint: run fsck.ingot";
+  const Result<media::Inode> root = reader.ReadInode(Volume::kRoot);
+  if (!root) {
+    if (root.error_code() == ESTALE) return Failure(EUCLEAN, kHint);
+    return Failure(root.error_code(), root.error().context + ": " + kHint);
+  }
+  if (!S_ISDIR(root->mode) || root->links < 2 || root->parent != media::kRootInode) {
+    return Failure(EUCLEAN, kHint);
+  }
+  return {};
+}
+
+}  // namespace
+
+Volume::~Volume() = default;
+
+Result<void> Volume::Format(Device& device, const Caller& owner) {
+  Core core(device, TRY(Allocator::Open(device)), VolumeOptions{});
+  TRY(core.CheckWritable());
+  const ExclusiveInodeLocks lock(core.locks, kRoot);
+  Transaction transaction(*core.allocator, core.reader);
+  media::Inode* root = TRY(transaction.NewInode(kRoot));
+  root->generation = 0;
+  root->mode = kRootMode;
+  root->uid = owner.uid;
+  root->gid = owner.gid;
+  root->links = 2;
+  root->parent = kRoot.value;
+  const Time now = CurrentTime();
+  SetModified(*root, now);
+  root->atime_seconds = root->birth_seconds = now.seconds;
+  root->atime_nanoseconds = root->birth_nanoseconds = now.nanoseconds;
+  return transaction.Commit();
+}
+
+Result<std::unique_ptr<Volume>> Volume::Open(std::unique_ptr<Device> device,
+                                             const VolumeOptions& options) {
+  std::unique_ptr<Allocator> allocator = TRY(Allocator::Open(*device));
+  std::unique_ptr<Volume> volume(new Volume());
+  volume->device_ = std::move(device);
+  volume->core_ = std::make_unique<Core>(*volume->device_, std::move(allocator), options);
+  Core& core = *volume->core_;
+  TRY(ValidateRoot(core.reader));
+  volume->data_ = std::make_unique<FileData>(core);
+  volume->xattrs_ = std::make_unique<Xattrs>(core, *volume->data_);
+  volume->data_->set_xattrs(volume->xattrs_.get());
+  volume->orphans_ = std::make_unique<Orphans>(core, *volume->data_, *volume->xattrs_);
+  volume->names_ =
+      std::make_unique<Names>(core, *volume->data_, *volume->xattrs_, *volume->orphans_);
+  volume->attributes_ =
+      std::make_unique<AttributeOperations>(core, *volume->data_, *volume->xattrs_);
+  return volume;
+}
+
+VolumeStatistics Volume::Statistics() const {
+  const SpaceCounts counts = core_->allocator->Count();
+  const uint64_t available = counts.free_pages - std::min(counts.free_pages, counts.reserve_pages);
+  // Inode pages are made as they are needed: any page could be one.
+  const uint64_t groups = core_->device.geometry().group_count();
+  return VolumeStatistics{
+      .total_bytes = counts.total_pages * kPageSize,
+      .free_bytes = counts.free_pages * kPageSize,
+      .available_bytes = available * kPageSize,
+      .total_inodes = (counts.total_pages + groups) * media::kInodesPerPage - 1,
+      .free_inodes = counts.free_inode_slots + available * media::kInodesPerPage,
+      .free_huge_pages = counts.free_huge_pages,
+  };
+}
+
+}  // namespace ingot
