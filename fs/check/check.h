@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// fsck as a library: proves that a pool is what docs/format.md says, or makes it so.
+//
+// The command line, the daemon's tests, model and crash tests call this. A report changes nothing
+// on media: where the journal holds transactions, a private copy-on-write mapping is replayed and
+// checked. A repair runs in rounds (check everything, mend what was found) until a round finds
+// nothing; each step is crash-safe, and running it again after a crash goes on. It keeps nothing
+// that it can't prove: what is dropped is named. Nobody else may use the device meanwhile.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "fs/check/findings.h"
+#include "pmemdev/device.h"
+
+namespace ingot::check {
+
+enum class CheckMode : uint8_t { kReport, kRepair };
+
+struct Progress {
+  std::string_view pass;  // "inodes", "directories", "links", "groups", "data"
+  uint32_t round = 1;     // 1 is the check itself; later ones only in a repair
+  uint64_t done = 0;
+  uint64_t total = 0;
+};
+
+struct CheckOptions {
+  CheckMode mode = CheckMode::kReport;
+  // Touches every page of file data too, to find poisoned ones. Reads the whole used pool.
+  bool read_data = false;
+  // OpenForCheck: make the superblock again from lanes and groups if no copy is left.
+  bool rebuild_superblock = false;
+  // Tables in DRAM (16 bytes an inode, 40 a directory, 2 bits a page of used groups). ENOMEM
+  // beyond.
+  uint64_t memory_budget_bytes = uint64_t{4} << 30;
+  uint32_t max_rounds = 24;
+  // Called about every 10,000 steps and at each pass's end, on the calling thread.
+  std::function<void(const Progress&)> progress;
+};
+
+struct CheckCounts {
+  uint64_t inodes = 0;
+  uint64_t directories = 0;
+  uint64_t files = 0;  // regular ones
+  uint64_t symlinks = 0;
+  uint64_t special_files = 0;
+  uint64_t orphans = 0;  // deleted while open, or truncated by half: the next mount completes it
+  uint64_t entries = 0;
+  uint64_t extents = 0;
+  uint64_t data_pages = 0;
+  uint64_t metadata_pages = 0;  // tree nodes, leaves, xattr pages
+  uint64_t inode_pages = 0;
+  uint64_t groups = 0;
+  uint64_t groups_in_use = 0;
+};
+
+struct CheckReport {
+  std::vector<Finding> findings;  // at most Findings::kMaxKept; `counts_by_kind` has all
+  std::array<uint64_t, kFindingKinds> counts_by_kind{};
+  uint64_t found = 0;      // all of them
+  uint64_t remaining = 0;  // what the last round still found; equals `found` in a report
+  uint32_t rounds = 0;
+  // The journal holds transactions that the next writable open completes. No fault. What was
+  // checked is the image behind them.
+  bool needs_recovery = false;
+  CheckCounts counts;  // of the last round
+
+  // Nothing was wrong to begin with.
+  [[nodiscard]] bool clean() const { return found == 0; }
+  // Nothing is wrong now.
+  [[nodiscard]] bool clean_now() const { return remaining == 0; }
+};
+
+// Checks, and with kRepair repairs, an opened pool. Errors, beside what is in the report: EROFS
+// (repair of a device that can't be written), ENOMEM, and EIO or EROFS if a repair could not be
+// stored.
+Result<CheckReport> Check(Device& device, const CheckOptions& options);
+
+// What stands between a mapping and an open device: lost superblocks, unreadable lanes. In a repair
+// they are mended first; in a report they are findings and the device, if there is one, is opened
+// as it is.
+struct OpenedPool {
+  std::unique_ptr<Device> device;
+  std::vector<Finding> findings;
+  bool needs_recovery = false;
+};
+// `mapping` is writable for kRepair; for kReport a private copy or read-only. Errors:
+// Device::Open's.
+Result<OpenedPool> OpenForCheck(std::unique_ptr<Mapping> mapping, const CheckOptions& options);
+
+// OpenForCheck and Check, one report. The way of the command line.
+Result<CheckReport> CheckPool(std::unique_ptr<Mapping> mapping, const CheckOptions& options);
+
+}  // namespace ingot::check

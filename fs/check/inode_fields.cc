@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The fields of an inode: those without which nothing can be believed, and those that can be set
+// right. Owner, group, permissions, times, project and device numbers may have any value.
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "fs/check/inode_pass.h"
+#include "pmemdev/base/checksum.h"
+
+namespace ingot::check {
+namespace {
+
+constexpr uint32_t kMaxNanoseconds = 999'999'999;
+constexpr uint32_t kModeMask = S_IFMT | 07777;
+constexpr uint8_t kMaxTreeHeight = 8;
+constexpr uint64_t kMaxSymlinkSize = 4095;
+
+constexpr uint32_t kKnownFlags =
+    media::kInodeOrphan | media::kInodeImmutable | media::kInodeAppendOnly | media::kInodeNoAtime |
+    media::kInodeNoDump | media::kInodeSync | media::kInodeDirSync | media::kInodeDax |
+    media::kInodeAtomic | media::kInodeProjectInherit;
+
+bool IsKnownType(uint32_t mode) {
+  switch (mode & S_IFMT) {
+    case S_IFREG:
+    case S_IFDIR:
+    case S_IFLNK:
+    case S_IFIFO:
+    case S_IFSOCK:
+    case S_IFBLK:
+    case S_IFCHR:
+      return true;
+    default:
+      return false;
+  }
+}
+
+const char* FatalBodyFault(const media::Inode& inode) {
+  const bool file_like = S_ISREG(inode.mode) || S_ISLNK(inode.mode);
+  if (inode.body_bytes > media::kInodeTailSize) return "body_bytes";
+  switch (inode.body_form) {
+    case media::BodyForm::kEmpty:
+      if (S_ISLNK(inode.mode)) return "symlink without a target";
+      return nullptr;
+    case media::BodyForm::kInline:
+      if (S_ISLNK(inode.mode) && inode.body_bytes == 0) return "symlink without a target";
+      return file_like ? nullptr : "inline data in a file that can have none";
+    case media::BodyForm::kTree:
+      if (!file_like && !S_ISDIR(inode.mode)) return "a tree in a file that can have none";
+      if (inode.body_bytes == 0 || inode.body_bytes % media::kRecordSize != 0) return "body_bytes";
+      return inode.tree_height <= kMaxTreeHeight ? nullptr : "tree_height";
+    case media::BodyForm::kBacked:
+      return S_ISREG(inode.mode) && inode.backing_file != 0 ? nullptr : "backing file";
+  }
+  return "body_form";
+}
+
+// Notes each change of a field.
+class Fixer {
+ public:
+  Fixer(Context& context, const media::Inode& inode) : context_(context), inode_(inode) {}
+
+  template <typename T>
+  void Set(const char* name, T& field, T value) {
+    if (field == value) return;
+    context_.Report(FindingKind::kInodeField, At(InodeNumber(inode_.number)),
+                    fmt::format("inode {}: {} is {:#x} instead of {:#x}", inode_.number, name,
+                                static_cast<uint64_t>(field), static_cast<uint64_t>(value)));
+    field = value;
+    changed_ = true;
+  }
+  [[nodiscard]] bool changed() const { return changed_; }
+
+ private:
+  Context& context_;
+  const media::Inode& inode_;
+  bool changed_ = false;
+};
+
+// The generation that the inode's own blocks were written under, if it has any; else any will do.
+uint32_t GenerationOf(const Context& context, const media::Inode& inode) {
+  uint64_t page = inode.xattr_page;
+  const bool has_block = inode.tree_height > 0 || S_ISDIR(inode.mode);
+  if (inode.body_form == media::BodyForm::kTree && has_block) {
+    media::Record record;
+    std::copy_n(inode.tail.begin(), sizeof(record), WritableBytesOf(record).begin());
+    page = record.value;
+  }
+  media::BlockHeader header{};
+  if (page != 0 && context.MayHold(LogicalPage(page), 1) &&
+      context.device.Read(OffsetOf(LogicalPage(page)), WritableBytesOf(header)) &&
+      header.owner == inode.number && header.owner_generation != 0) {
+    return header.owner_generation;
+  }
+  return static_cast<uint32_t>(inode.number * 2654435761U) | 1;
+}
+
+void FixBody(Fixer& fixer, media::Inode& inode) {
+  const bool is_tree = inode.body_form == media::BodyForm::kTree;
+  if (!is_tree) fixer.Set("tree_height", inode.tree_height, uint8_t{0});
+  switch (inode.body_form) {
+    case media::BodyForm::kInline:
+      fixer.Set("size_bytes", inode.size_bytes, uint64_t{inode.body_bytes});
+      break;
+    case media::BodyForm::kEmpty:
+    case media::BodyForm::kBacked:
+      fixer.Set("body_bytes", inode.body_bytes, uint16_t{0});
+      break;
+    case media::BodyForm::kTree:
+      break;
+  }
+  if (inode.body_form != media::BodyForm::kBacked) {
+    fixer.Set("backing_file", inode.backing_file, uint64_t{0});
+  }
+}
+
+void FixByType(Fixer& fixer, media::Inode& inode) {
+  const bool is_device = S_ISBLK(inode.mode) || S_ISCHR(inode.mode);
+  const bool has_size = S_ISREG(inode.mode) || S_ISLNK(inode.mode) || S_ISDIR(inode.mode);
+  if (!is_device) fixer.Set("device", inode.device, uint64_t{0});
+  if (!has_size) fixer.Set("size_bytes", inode.size_bytes, uint64_t{0});
+  if (!S_ISDIR(inode.mode)) {
+    fixer.Set("parent", inode.parent, uint64_t{0});
+    fixer.Set("entry_count", inode.entry_count, uint64_t{0});
+  }
+  const uint64_t max_size = S_ISLNK(inode.mode) ? kMaxSymlinkSize : media::kMaxFileSize;
+  if (inode.size_bytes > max_size) fixer.Set("size_bytes", inode.size_bytes, max_size);
+}
+
+}  // namespace
+
+const char* FatalInodeFault(InodeNumber number, const media::Inode& inode) {
+  if (inode.magic != media::kInodeMagic) return "magic";
+  const uint32_t crc =
+      BlockChecksum(BytesOf(inode), offsetof(media::Inode, checksum), number.value);
+  if (inode.checksum != crc) return "checksum";
+  if (inode.number != number.value) return "number";
+  if (number.value == 0) return "number";
+  if (!IsKnownType(inode.mode)) return "type";
+  if (number.value == media::kRootInode && !S_ISDIR(inode.mode)) return "not a directory";
+  return FatalBodyFault(inode);
+}
+
+bool FixInodeFields(Context& context, media::Inode& inode) {
+  Fixer fixer(context, inode);
+  const bool root = inode.number == media::kRootInode;
+  if (root) {
+    fixer.Set("generation", inode.generation, uint32_t{0});
+    fixer.Set("parent", inode.parent, uint64_t{media::kRootInode});
+    fixer.Set("flags", inode.flags, inode.flags & ~uint32_t{media::kInodeOrphan});
+  } else if (inode.generation == 0) {
+    fixer.Set("generation", inode.generation, GenerationOf(context, inode));
+  }
+  fixer.Set("mode", inode.mode, inode.mode & kModeMask);
+  fixer.Set("links", inode.links, std::min(inode.links, media::kMaxLinks));
+  fixer.Set("flags", inode.flags, inode.flags & kKnownFlags);
+  for (auto* field : {&inode.atime_nanoseconds, &inode.mtime_nanoseconds, &inode.ctime_nanoseconds,
+                      &inode.birth_nanoseconds}) {
+    fixer.Set("nanoseconds", *field, std::min(*field, kMaxNanoseconds));
+  }
+  FixBody(fixer, inode);
+  FixByType(fixer, inode);
+  fixer.Set("reserved16", inode.reserved16, uint16_t{0});
+  fixer.Set("reserved32", inode.reserved32, uint32_t{0});
+  for (uint64_t& word : inode.reserved) fixer.Set("reserved", word, uint64_t{0});
+  return fixer.changed();
+}
+
+}  // namespace ingot::check

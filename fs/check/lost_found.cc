@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// /lost+found: a name, "#" and its number, for every inode that has contents and no name.
+//
+// Through the filesystem's own transactions, one an inode: a crash leaves it lost or saved.
+#include <dirent.h>
+#include <sys/stat.h>
+
+#include <fmt/format.h>
+
+#include "fs/check/directory_pass.h"
+#include "fs/core/core.h"
+#include "fs/core/file_data.h"
+#include "fs/core/names.h"
+#include "fs/core/orphans.h"
+#include "fs/core/xattrs.h"
+
+namespace ingot::check {
+namespace {
+
+constexpr std::string_view kName = "lost+found";
+constexpr uint32_t kMaxNames = 1000;  // tried for one inode, where names are taken
+
+// The filesystem's parts, without a Volume: that would own the device.
+struct Filesystem {
+  Filesystem(Device& device, std::unique_ptr<Allocator> allocator)
+      : core(device, std::move(allocator), VolumeOptions{}),
+        data(core),
+        xattrs(core, data),
+        orphans(core, data, xattrs),
+        names(core, data, xattrs, orphans) {
+    data.set_xattrs(&xattrs);
+  }
+
+  Core core;
+  FileData data;
+  Xattrs xattrs;
+  Orphans orphans;
+  Names names;
+};
+
+Result<InodeNumber> FindOrMakeFolder(Filesystem& filesystem) {
+  Names& names = filesystem.names;
+  std::string name(kName);
+  for (uint32_t attempt = 1; attempt < kMaxNames; ++attempt) {
+    Result<Attributes> found = names.Lookup(kRoot, name);
+    if (found.error_code() == ENOENT) {
+      NewNode folder;
+      folder.mode = S_IFDIR | 0700;
+      found = names.Create(kRoot, name, folder, Caller{});
+    }
+    if (!found) return tl::unexpected<Error>(found.error());
+    names.Forget(found->inode, 1);
+    if (S_ISDIR(found->mode)) return found->inode;
+    name = fmt::format("{}.{}", kName, attempt);
+  }
+  return Failure(EEXIST, "no name is left for lost+found");
+}
+
+Result<void> Save(Filesystem& filesystem, InodeNumber folder, InodeNumber number) {
+  Core& core = filesystem.core;
+  const std::array numbers{folder, number};
+  const ExclusiveInodeLocks locks(core.locks, numbers);
+  Transaction transaction(*core.allocator, core.reader);
+  media::Inode* directory = TRY(transaction.EditInode(folder));
+  media::Inode* inode = TRY(transaction.EditInode(number));
+  const bool is_directory = S_ISDIR(inode->mode);
+  const auto type = static_cast<uint8_t>(IFTODT(inode->mode));
+  std::string name = fmt::format("#{}", number.value);
+  for (uint32_t attempt = 1; attempt < kMaxNames; ++attempt) {
+    const auto taken = core.directories.Find(transaction, *directory, name);
+    if (taken.error_code() == ENOENT) break;
+    if (!taken) return tl::unexpected<Error>(taken.error());
+    name = fmt::format("#{}.{}", number.value, attempt);
+  }
+  TRY(core.directories.Insert(transaction, *directory, name, number, type));
+  if (is_directory) {
+    inode->parent = folder.value;
+    ++directory->links;
+  } else {
+    inode->links = 1;
+  }
+  // Marked as deleted, yet not with no links: one of the two was damaged. It is kept.
+  TRY(filesystem.orphans.Unmark(transaction, *inode));
+  return transaction.Commit();
+}
+
+}  // namespace
+
+Result<void> SaveLost(Context& context) {
+  Filesystem filesystem(context.device, TRY(Allocator::Open(context.device)));
+  const Result<InodeNumber> folder = FindOrMakeFolder(filesystem);
+  if (!folder) {
+    context.Report(FindingKind::kInodeLost, At(kRoot),
+                   fmt::format("lost+found can't be made: {}", Describe(folder.error())));
+    return {};
+  }
+  for (const InodeNumber number : context.lost) {
+    const Result<void> saved = Save(filesystem, *folder, number);
+    if (saved) {
+      ++context.fixed;
+      continue;
+    }
+    // A full pool: what is lost stays so, and the next run finds it again.
+    context.Report(FindingKind::kInodeLost, At(number),
+                   fmt::format("inode {}: can't be saved: {}", number.value,
+                               Describe(saved.error())));
+    if (!context.device.writable()) return saved;
+  }
+  return {};
+}
+
+}  // namespace ingot::check

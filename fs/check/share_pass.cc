@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Pages with two owners: metadata that proved itself keeps its page, then the lowest inode; the
+// others' ranges become holes, through the filesystem's own transactions.
+#include <dirent.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <tuple>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "fs/check/file_pass.h"
+#include "fs/check/inode_pass.h"
+#include "fs/check/tree_walk.h"
+#include "fs/core/core.h"
+
+namespace ingot::check {
+namespace {
+
+constexpr size_t kMaxClaims = 1'000'000;  // those beyond are found in the next round
+
+struct DataClaim {
+  LogicalPage page;
+  InodeNumber inode;
+  FilePage file_page;
+  friend auto operator<=>(const DataClaim&, const DataClaim&) = default;
+};
+
+// Calls `visit(const media::Inode&, const Extent&)` for every extent of every file.
+template <typename Visit>
+Result<void> ForEachExtent(Context& context, Visit&& visit) {
+  std::vector<uint64_t> numbers;
+  for (const auto& [number, facts] : context.inodes) {
+    if (facts.type == DT_REG || facts.type == DT_LNK) numbers.push_back(number);
+  }
+  std::ranges::sort(numbers);
+  for (const uint64_t number : numbers) {
+    Result<media::Inode> inode = context.reader.ReadInodeUnchecked(InodeNumber(number));
+    if (!inode || FatalInodeFault(InodeNumber(number), *inode) != nullptr) continue;
+    if (inode->body_form != media::BodyForm::kTree) continue;
+    TreeWalk walk(context, *inode, {.claim = false, .report = false, .fix = false});
+    TRY(walk.Run([&](media::Record& record) -> Result<bool> {
+      const Extent extent = Extent::Decode(record);
+      if (!context.MayHold(extent.start, extent.pages)) return true;
+      TRY(visit(*inode, extent));
+      return true;
+    }));
+  }
+  return {};
+}
+
+void Lose(Context& context, const DataClaim& loser, InodeNumber keeper) {
+  context.Report(
+      FindingKind::kPageShared, At(loser.inode, loser.page),
+      keeper.value == 0
+          ? fmt::format("inode {}: file page {} lies on metadata at page {}", loser.inode.value,
+                        loser.file_page.value, loser.page.value)
+          : fmt::format("inode {}: file page {} at page {} belongs to inode {}", loser.inode.value,
+                        loser.file_page.value, loser.page.value, keeper.value));
+  context.shared.push_back({loser.inode, loser.file_page, 1});
+}
+
+void MergeRanges(std::vector<SharedRange>& ranges) {
+  std::ranges::sort(ranges);
+  std::vector<SharedRange> merged;
+  for (const SharedRange& range : ranges) {
+    if (!merged.empty() && merged.back().inode == range.inode &&
+        merged.back().first + merged.back().pages == range.first) {
+      merged.back().pages += range.pages;
+    } else {
+      merged.push_back(range);
+    }
+  }
+  ranges = std::move(merged);
+}
+
+Result<void> PunchRange(Context& context, Core& core, const SharedRange& range) {
+  FilePage at = range.first;
+  uint64_t left = range.pages;
+  while (left > 0) {
+    const ExclusiveInodeLocks lock(core.locks, range.inode);
+    Transaction transaction(*core.allocator, core.reader);
+    media::Inode* inode = TRY(transaction.EditInode(range.inode));
+    const ExtentMap::Removed removed = TRY(core.extents.Remove(transaction, *inode, at, left));
+    for (const Extent& piece : removed.pieces) {
+      inode->page_count -= std::min<uint64_t>(inode->page_count, piece.pages);
+    }
+    TRY(transaction.Commit());
+    if (removed.done == 0) return Failure(EOVERFLOW, "punching a shared range");
+    at += removed.done;
+    left -= removed.done;
+  }
+  ++context.fixed;
+  return {};
+}
+
+}  // namespace
+
+Result<void> FindSharers(Context& context) {
+  context.shared.clear();
+  if (context.conflicts.empty()) return {};
+  std::vector<DataClaim> claims;
+  TRY(ForEachExtent(context, [&](const media::Inode& inode, const Extent& extent) -> Result<void> {
+    if (!context.conflicts.Intersects(extent.start, extent.pages)) return {};
+    for (uint32_t i = 0; i < extent.pages && claims.size() < kMaxClaims; ++i) {
+      if (!context.conflicts.Contains(extent.start + i)) continue;
+      claims.push_back({extent.start + i, InodeNumber(inode.number), extent.file_page + i});
+    }
+    return {};
+  }));
+  std::ranges::sort(claims);
+  const DataClaim* keeper = nullptr;
+  for (const DataClaim& claim : claims) {
+    if (context.metadata.Contains(claim.page)) {
+      Lose(context, claim, InodeNumber(0));
+    } else if (keeper != nullptr && keeper->page == claim.page) {
+      Lose(context, claim, keeper->inode);
+    } else {
+      keeper = &claim;
+    }
+  }
+  MergeRanges(context.shared);
+  return {};
+}
+
+Result<void> PunchShared(Context& context) {
+  Core core(context.device, TRY(Allocator::Open(context.device)), VolumeOptions{});
+  for (const SharedRange& range : context.shared) TRY(PunchRange(context, core, range));
+  return {};
+}
+
+Result<void> ReadAllData(Context& context) {
+  std::vector<std::byte> buffer(kPageSize);
+  return ForEachExtent(
+      context, [&](const media::Inode& inode, const Extent& extent) -> Result<void> {
+        for (uint32_t i = 0; i < extent.pages; ++i) {
+          const LogicalPage page = extent.start + i;
+          if (context.device.Read(OffsetOf(page), buffer)) continue;
+          context.Report(FindingKind::kDataUnreadable, At(InodeNumber(inode.number), page),
+                         fmt::format("inode {}: file page {} at page {} can't be read",
+                                     inode.number, extent.file_page.value + i, page.value));
+          if (!context.repairing()) continue;
+          ++context.fixed;
+          TRY(context.writer->ZeroPage(page));
+        }
+        return {};
+      });
+}
+
+}  // namespace ingot::check

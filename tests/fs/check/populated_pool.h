@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A pool with something of everything, made once a process, and private copies of it to be damaged.
+//
+// A copy is a copy-on-write mapping of the pool's file: a patch, a repair and what a volume does on
+// it are gone with it, and the next copy begins with the pool as it was made.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "fs/check/check.h"
+#include "fs/core/volume.h"
+
+namespace ingot::tests {
+
+// What a file is to its users: type, mode, size, contents and attributes, as one string.
+using Manifest = std::map<std::string, std::string>;
+[[nodiscard]] Manifest ReadManifest(Volume& volume);
+
+class PopulatedPool {
+ public:
+  static const PopulatedPool& Get();
+
+  // By path, without the leading slash: "" is the root.
+  [[nodiscard]] InodeNumber Inode(const std::string& path) const { return inodes_.at(path); }
+  [[nodiscard]] const std::map<std::string, InodeNumber>& inodes() const { return inodes_; }
+  [[nodiscard]] const Manifest& manifest() const { return manifest_; }
+  [[nodiscard]] InodeNumber orphan() const { return orphan_; }
+  [[nodiscard]] int fd() const { return fd_; }
+
+ private:
+  PopulatedPool();
+
+  int fd_ = -1;
+  std::map<std::string, InodeNumber> inodes_;
+  Manifest manifest_;
+  InodeNumber orphan_;
+};
+
+class PoolCopy {
+ public:
+  PoolCopy();
+
+  // --- patching; before Open
+  [[nodiscard]] std::byte* At(MediaOffset at) { return mapping_->writable_base() + at.value; }
+  [[nodiscard]] std::byte* At(LogicalPage page) { return At(Geometry::ToMedia(page)); }
+  [[nodiscard]] media::Inode& Inode(InodeNumber inode);
+  void Seal(InodeNumber inode);
+  void Seal(LogicalPage page);
+  [[nodiscard]] media::GroupEntry& Group(GroupIndex group);
+  void Seal(GroupIndex group);
+  // The records at the front of an inode's tail.
+  [[nodiscard]] media::Record* Records(InodeNumber inode);
+  template <typename T>
+  [[nodiscard]] T& Block(LogicalPage page) {
+    return *reinterpret_cast<T*>(At(page));
+  }
+
+  // --- checking
+  // Opens (once) and checks.
+  check::CheckReport Report();
+  check::CheckReport Repair();
+  // Report, Repair, Report again; fails the test unless the last is clean, and the volume opens and
+  // says of all files what the manifest says, but for those below one of `sacrificed` (paths).
+  // Returns the first report. `compare` false: leaves the manifest out, which takes most of the
+  // time.
+  check::CheckReport ExpectRepairable(const std::vector<std::string>& sacrificed,
+                                      bool compare = true);
+
+  [[nodiscard]] Device& device() { return *device_; }
+  // Gives the device away.
+  std::unique_ptr<Volume> OpenVolume();
+
+ private:
+  void Open();
+
+  std::unique_ptr<Mapping> mapping_;
+  std::unique_ptr<Device> device_;
+  check::OpenedPool opened_;
+};
+
+// "kind kind: first text", for messages and expectations.
+[[nodiscard]] std::string Summary(const check::CheckReport& report);
+[[nodiscard]] bool Has(const check::CheckReport& report, check::FindingKind kind);
+
+}  // namespace ingot::tests
