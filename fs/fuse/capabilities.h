@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What daemon and kernel agree on at FUSE_INIT.
+//
+// Each capability that libfuse knows is chosen explicitly, in one table with its reason;
+// libfuse's own defaults don't count. Stateless; called once a session, before any other request.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "fs/fuse/libfuse.h"
+
+namespace ingot {
+
+inline constexpr uint32_t kMaxTransferBytes = 1 << 20;
+
+struct Negotiated {
+  bool opendir_can_be_skipped = false;  // the kernel needs neither OPENDIR nor RELEASEDIR
+  bool shared_mappings = false;         // MAP_SHARED works on files opened without page cache
+  bool io_uring = false;                // asked for; libfuse falls back by itself
+  uint32_t protocol_minor = 0;
+  std::vector<std::string> capabilities;  // names of those in force, for status
+};
+
+Negotiated Negotiate(fuse_conn_info& connection, bool want_io_uring);
+
+}  // namespace ingot

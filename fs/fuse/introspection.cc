@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Which report belongs to which attribute and inode.
+#include "fs/fuse/introspection.h"
+
+#include "fs/fuse/session.h"
+
+namespace ingot {
+
+bool IsVirtualXattr(std::string_view name) {
+  return name == kStatusXattr || name == kMapXattr;
+}
+
+Result<std::string> ReadVirtualXattr(Session& session, InodeNumber inode, std::string_view name) {
+  if (name == kMapXattr) return MapReport(session.volume(), inode);
+  if (inode != Volume::kRoot) return Failure(ENODATA);
+  return StatusReport(session);
+}
+
+}  // namespace ingot

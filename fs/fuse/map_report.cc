@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// user.ingot.map: where a file's bytes lie, and how much of it could be mapped by huge pages.
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#include <nlohmann/json.hpp>
+
+#include "fs/fuse/introspection.h"
+
+namespace ingot {
+namespace {
+
+using nlohmann::ordered_json;
+
+// An attribute's value ends at 64 KiB; an extent takes up to 120 bytes of text.
+constexpr size_t kMaxExtentsShown = 450;
+constexpr size_t kExtentsAtOnce = 1024;
+
+// Bytes of `extent` in huge pages that are whole, aligned and congruent in file and medium.
+uint64_t HugeBytesOf(const Extent& extent) {
+  if ((extent.start.value - extent.file_page.value) % kPagesPerHugePage != 0) return 0;
+  const uint64_t first = RoundUp(extent.file_page.value, kPagesPerHugePage);
+  const uint64_t end = RoundDown(extent.end().value, kPagesPerHugePage);
+  return end > first ? (end - first) * kPageSize : 0;
+}
+
+bool Continues(const Extent& last, const Extent& next) {
+  return next.file_page == last.end() && next.start == last.start + last.pages &&
+         GroupOf(next.start) == GroupOf(last.start);
+}
+
+// Sums over all extents of a file, merged where only the kind differs.
+struct MapSums {
+  uint64_t extents = 0;
+  uint64_t data_bytes = 0;
+  uint64_t unwritten_bytes = 0;
+  uint64_t huge_bytes = 0;
+  Extent open{};  // being merged
+
+  void Add(const Extent& extent) {
+    ++extents;
+    (extent.unwritten ? unwritten_bytes : data_bytes) += extent.pages * kPageSize;
+    if (open.pages != 0 && Continues(open, extent)) {
+      open.pages += extent.pages;
+      return;
+    }
+    huge_bytes += HugeBytesOf(open);
+    open = extent;
+  }
+  void End() { huge_bytes += HugeBytesOf(std::exchange(open, Extent{})); }
+};
+
+ordered_json Describe(const Extent& extent) {
+  ordered_json entry;
+  entry["offset"] = extent.file_page.value * kPageSize;
+  entry["bytes"] = extent.pages * kPageSize;
+  entry["media"] = Geometry::ToMedia(OffsetOf(extent.start)).value;
+  if (extent.unwritten) entry["unwritten"] = true;
+  return entry;
+}
+
+}  // namespace
+
+Result<std::string> MapReport(Volume& volume, InodeNumber inode) {
+  const Attributes attributes = TRY(volume.attributes().Get(inode));
+  if (!S_ISREG(attributes.mode)) return Failure(ENODATA);
+  MapSums sums;
+  ordered_json shown = ordered_json::array();
+  FilePage next{};
+  for (;;) {
+    const auto extents = TRY(volume.data().Extents(inode, next, kExtentsAtOnce));
+    for (const Extent& extent : extents) {
+      sums.Add(extent);
+      if (shown.size() < kMaxExtentsShown) shown.push_back(Describe(extent));
+    }
+    if (extents.size() < kExtentsAtOnce) break;
+    next = extents.back().end();
+  }
+  sums.End();
+
+  ordered_json report;
+  report["inode"] = inode.value;
+  report["size_bytes"] = attributes.size_bytes;
+  report["data_bytes"] = sums.data_bytes;
+  report["unwritten_bytes"] = sums.unwritten_bytes;
+  report["huge_page_bytes"] = sums.huge_bytes;
+  report["inline"] = sums.extents == 0 && attributes.size_bytes != 0 && attributes.page_count == 0;
+  report["direct"] = false;
+  report["why_not_direct"] =
+      "a device pool has no backing files; mappings go through the page cache";
+  report["extent_count"] = sums.extents;
+  report["extents"] = std::move(shown);
+  return report.dump();
+}
+
+}  // namespace ingot

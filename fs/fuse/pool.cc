@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The wait for the lock, and the mounts that say whether waiting makes sense.
+#include "fs/fuse/pool.h"
+
+#include <mntent.h>
+#include <sys/stat.h>
+
+#include <cstdio>
+#include <thread>
+
+namespace ingot {
+namespace {
+
+constexpr std::chrono::milliseconds kPollEvery{20};
+
+bool IsSameFile(const std::string& one, const std::string& other) {
+  struct stat a {
+  }, b{};
+  if (one == other) return true;
+  if (one.empty() || one[0] != '/') return false;  // any text may stand in the first column
+  if (stat(one.c_str(), &a) != 0 || stat(other.c_str(), &b) != 0) return false;
+  if (S_ISCHR(a.st_mode) && S_ISCHR(b.st_mode)) return a.st_rdev == b.st_rdev;
+  return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+}  // namespace
+
+std::string MountpointOf(const std::string& pool_path) {
+  std::string found;
+  FILE* mounts = setmntent("/proc/self/mounts", "r");
+  if (mounts == nullptr) return found;
+  while (const struct mntent* mount = getmntent(mounts)) {
+    if (std::string_view(mount->mnt_type) != "fuse.ingot") continue;
+    if (IsSameFile(mount->mnt_fsname, pool_path)) found = mount->mnt_dir;
+  }
+  endmntent(mounts);
+  return found;
+}
+
+Result<std::unique_ptr<Mapping>> OpenMappingWhenFree(const std::string& pool_path,
+                                                     const MappingOptions& options,
+                                                     std::chrono::milliseconds wait) {
+  const auto end = std::chrono::steady_clock::now() + wait;
+  for (;;) {
+    auto mapping = Mapping::Open(pool_path, options);
+    if (mapping || mapping.error().code != EBUSY) return mapping;
+    const std::string mountpoint = MountpointOf(pool_path);
+    if (!mountpoint.empty()) {
+      return Failure(EBUSY, mapping.error().context + ", mounted on " + mountpoint);
+    }
+    if (std::chrono::steady_clock::now() >= end) return mapping;
+    std::this_thread::sleep_for(kPollEvery);
+  }
+}
+
+Result<std::unique_ptr<Volume>> OpenPool(const MountOptions& options) {
+  MappingOptions mapping_options;
+  mapping_options.read_only = options.volume.read_only;
+  DeviceOptions device_options;
+  device_options.mapping = mapping_options;
+  device_options.page_array = options.page_array;
+  device_options.page_array_budget_bytes = options.page_array_budget_bytes;
+  auto mapping = TRY(OpenMappingWhenFree(options.pool_path, mapping_options));
+  auto device = TRY(Device::Open(std::move(mapping), device_options));
+  return Volume::Open(std::move(device), options.volume);
+}
+
+}  // namespace ingot

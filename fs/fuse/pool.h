@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Opening a pool that may just have been unmounted.
+//
+// umount(2) returns before the daemon has exited and with it the pool's lock. So where the lock is
+// held but no mount of the pool is left, it is waited for; where one is, the pool is in use.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "fs/core/volume.h"
+#include "fs/fuse/mount_options.h"
+
+namespace ingot {
+
+inline constexpr std::chrono::seconds kPoolWait{10};
+
+// Mapping, device and volume as the options say. Errors: those of Mapping::Open, Device::Open and
+// Volume::Open; EBUSY: in use, or its last daemon did not end within kPoolWait.
+Result<std::unique_ptr<Volume>> OpenPool(const MountOptions& options);
+
+// Mapping::Open, waiting for the daemon of a mount that is gone. For fsck and others as well.
+Result<std::unique_ptr<Mapping>> OpenMappingWhenFree(const std::string& pool_path,
+                                                     const MappingOptions& options,
+                                                     std::chrono::milliseconds wait = kPoolWait);
+
+// Where the pool is mounted in this mount namespace; empty: nowhere.
+[[nodiscard]] std::string MountpointOf(const std::string& pool_path);
+
+}  // namespace ingot

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Limits, reclaim and signals; what the supervisor is told.
+#include "fs/fuse/process.h"
+
+#include <pthread.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include <utility>
+
+#include "pmemdev/base/log.h"
+
+#ifdef INGOT_HAVE_SYSTEMD
+#include <systemd/sd-daemon.h>
+#endif
+
+namespace ingot {
+namespace {
+
+// Ends the watch from inside; nobody else sends it.
+constexpr int kEndOfWatch = SIGUSR2;
+
+sigset_t WatchedSignals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, kEndOfWatch);
+  return set;
+}
+
+}  // namespace
+
+void PrepareProcess() {
+  const struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
+  if (setrlimit(RLIMIT_FSIZE, &unlimited) != 0) log::Info("process: RLIMIT_FSIZE stays as it is");
+#ifdef PR_SET_IO_FLUSHER
+  if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) != 0) log::Info("process: not marked as IO flusher");
+#endif
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGHUP, SIG_IGN);
+}
+
+void NotifySupervisor() {
+#ifdef INGOT_HAVE_SYSTEMD
+  sd_notify(0, "READY=1");
+#endif
+}
+
+SignalWatch::SignalWatch(std::function<void()> stop) : stop_(std::move(stop)) {
+  const sigset_t watched = WatchedSignals();
+  pthread_sigmask(SIG_BLOCK, &watched, &before_);
+  thread_ = std::thread([this] { Run(); });
+}
+
+SignalWatch::~SignalWatch() {
+  pthread_kill(thread_.native_handle(), kEndOfWatch);
+  thread_.join();
+  pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+}
+
+void SignalWatch::Run() {
+  pthread_setname_np(pthread_self(), "ingot-signals");
+  const sigset_t watched = WatchedSignals();
+  int signal = 0;
+  while (sigwait(&watched, &signal) == 0 && signal != kEndOfWatch) {
+    log::Info("stopping, signal={}", signal);
+    stop_();
+  }
+}
+
+}  // namespace ingot

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// libfuse's session from its making to its unmount.
+#include "fs/fuse/session.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <thread>
+
+#include "fs/fuse/fuse_messages.h"
+#include "fs/fuse/operations.h"
+#include "fs/fuse/session_arguments.h"
+#include "pmemdev/base/log.h"
+
+namespace ingot {
+namespace {
+
+constexpr uint32_t kFailuresLoggedPerSecond = 5;
+
+uint32_t ThreadLimit(const MountOptions& options) {
+  if (options.threads != 0) return options.threads;
+  // Requests compute, they don't wait, but for msync on plain files: a few more than CPUs.
+  return std::clamp(2 * std::thread::hardware_concurrency(), 4U, 16U);
+}
+
+}  // namespace
+
+Session::Session(Volume& volume, const MountOptions& options)
+    : volume_(volume), options_(options), started_(time(nullptr)) {}
+
+Session::~Session() {
+  workers_.reset();
+  if (session_ != nullptr) fuse_session_destroy(session_);
+}
+
+bool Session::WantsIoUring() const {
+  return options_.io_uring == Switch::kOn ||
+         (options_.io_uring == Switch::kAuto && KernelOffersIoUring());
+}
+
+Result<std::unique_ptr<Session>> Session::Create(Volume& volume, const MountOptions& options) {
+  std::unique_ptr<Session> session(new Session(volume, options));
+  CollectFuseMessages();
+  fuse_lowlevel_ops operations = MakeOperations();
+  operations.init = &Session::Init;
+  SessionArguments arguments(options, session->WantsIoUring());
+  session->session_ =
+      fuse_session_new(arguments.get(), &operations, sizeof(operations), session.get());
+  if (session->session_ == nullptr) return Failure(EINVAL, TakeFuseMessage("mount options"));
+  return session;
+}
+
+void Session::Init(void* self, fuse_conn_info* connection) {
+  auto& session = *static_cast<Session*>(self);
+  session.negotiated_ = Negotiate(*connection, session.WantsIoUring());
+  session.initialised_.store(true);
+}
+
+Result<void> Session::Mount() {
+  errno = 0;
+  if (fuse_session_mount(session_, options_.mountpoint.c_str()) != 0) {
+    const int code = errno;
+    return Failure(code != 0 ? code : EIO, TakeFuseMessage("mount"));
+  }
+  workers_ = std::make_unique<Workers>(
+      session_, Workers::Options{ThreadLimit(options_), options_.spin_us, kMaxTransferBytes});
+  return {};
+}
+
+Result<void> Session::AnswerInit() {
+  fuse_buf buffer{};
+  int received = 0;
+  while (!initialised_.load() && fuse_session_exited(session_) == 0) {
+    received = fuse_session_receive_buf(session_, &buffer);
+    if (received > 0) {
+      fuse_session_process_buf(session_, &buffer);
+    } else if (received != -EINTR && received != -EAGAIN) {
+      break;
+    }
+  }
+  std::free(buffer.mem);
+  if (!initialised_.load()) {
+    return Failure(received < 0 ? -received : EIO, TakeFuseMessage("FUSE handshake"));
+  }
+  return {};
+}
+
+Result<void> Session::Serve(const std::function<void()>& ready) {
+  TRY(AnswerInit());
+  ready();
+  if (negotiated_.io_uring) return ServeThroughRings();
+  const int error = workers_->Run();
+  if (error != 0) return Failure(error, "serving requests");
+  return {};
+}
+
+Result<void> Session::ServeThroughRings() {
+  // The rings' threads are libfuse's, one a CPU, and only its own loop ends them. What still comes
+  // through /dev/fuse (forgets, and what finds no free ring entry) is served by these few.
+  fuse_loop_config* config = fuse_loop_cfg_create();
+  fuse_loop_cfg_set_clone_fd(config, 0);
+  fuse_loop_cfg_set_max_threads(config, 4);
+  const int result = fuse_session_loop_mt(session_, config);
+  fuse_loop_cfg_destroy(config);
+  if (result < 0) return Failure(-result, TakeFuseMessage("serving requests"));
+  return {};
+}
+
+void Session::Stop() {
+  if (workers_ != nullptr && !negotiated_.io_uring) {
+    workers_->Stop();
+  } else {
+    fuse_session_exit(session_);
+  }
+}
+
+void Session::Unmount() {
+  fuse_session_unmount(session_);
+}
+
+uint32_t Session::threads() const {
+  return negotiated_.io_uring ? std::thread::hardware_concurrency() : workers_->count();
+}
+
+void Session::ShutDown() {
+  log::Warning("session: shut down by ioctl, mountpoint={}", options_.mountpoint);
+  shut_down_.store(true);
+}
+
+void Session::NoteFailure(Operation operation, const Error& error) {
+  const int64_t now = time(nullptr);
+  if (failures_until_.exchange(now) != now) failures_.store(0);
+  if (failures_.fetch_add(1) >= kFailuresLoggedPerSecond) return;
+  log::Failed("request failed, operation={} error={} reason=\"{}\"", NameOf(operation),
+              ErrnoName(error.code), error.context);
+}
+
+void Session::InvalidateAttributes(InodeNumber inode) {
+  // A negative offset touches no data. ENOENT: the kernel doesn't know the inode.
+  fuse_lowlevel_notify_inval_inode(session_, inode.value, -1, 0);
+}
+
+}  // namespace ingot

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A volume under a mount point: libfuse's session, its mount, and what its requests share.
+//
+// Borrows the volume. Serve() runs on the caller's thread and on threads of its own until the
+// mount is gone or Stop() was called. No state here that could not be made again after a restart:
+// neither handles nor node numbers are pointers. A crash loses nothing that was answered.
+#pragma once
+
+#include <atomic>
+#include <ctime>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "fs/core/volume.h"
+#include "fs/fuse/activity.h"
+#include "fs/fuse/capabilities.h"
+#include "fs/fuse/libfuse.h"
+#include "fs/fuse/mount_options.h"
+#include "fs/fuse/workers.h"
+
+namespace ingot {
+
+class Session {
+ public:
+  // EINVAL: an option that libfuse doesn't take.
+  static Result<std::unique_ptr<Session>> Create(Volume& volume, const MountOptions& options);
+  ~Session();
+  Session(const Session&) = delete;
+
+  // EPERM, ENOENT (no /dev/fuse) and others, with libfuse's own words.
+  Result<void> Mount();
+  // Answers FUSE_INIT, calls `ready`, serves. EIO: the connection failed.
+  Result<void> Serve(const std::function<void()>& ready);
+  // Ends Serve() soon; requests begun are answered. From any thread.
+  void Stop();
+  void Unmount();
+
+  [[nodiscard]] Volume& volume() { return volume_; }
+  [[nodiscard]] const MountOptions& options() const { return options_; }
+  [[nodiscard]] Activity& activity() { return activity_; }
+  [[nodiscard]] const Negotiated& negotiated() const { return negotiated_; }
+  [[nodiscard]] fuse_session* raw() { return session_; }
+  [[nodiscard]] time_t started() const { return started_; }
+  [[nodiscard]] uint32_t threads() const;
+
+  // FS_IOC_SHUTDOWN: from now on everything is EIO, as if the machine had stopped.
+  void ShutDown();
+  [[nodiscard]] bool is_shut_down() const { return shut_down_.load(std::memory_order_relaxed); }
+  // Logs, at most a few lines a second.
+  void NoteFailure(Operation operation, const Error& error);
+  // Makes the kernel ask for the inode's attributes again: after changes it doesn't know of.
+  void InvalidateAttributes(InodeNumber inode);
+
+ private:
+  Session(Volume& volume, const MountOptions& options);
+  static void Init(void* self, fuse_conn_info* connection);
+  Result<void> AnswerInit();
+  Result<void> ServeThroughRings();
+  [[nodiscard]] bool WantsIoUring() const;
+
+  Volume& volume_;
+  const MountOptions options_;
+  Activity activity_;
+  Negotiated negotiated_;
+  fuse_session* session_ = nullptr;
+  std::unique_ptr<Workers> workers_;
+  std::atomic<bool> initialised_{false};
+  std::atomic<bool> shut_down_{false};
+  std::atomic<int64_t> failures_until_{0};  // second of the last logged failures
+  std::atomic<uint32_t> failures_{0};
+  time_t started_ = 0;
+};
+
+}  // namespace ingot

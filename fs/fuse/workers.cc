@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The loop of a worker, its request buffer, and how sleepers are woken at the end.
+#include "fs/fuse/workers.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+
+#include "pmemdev/base/check.h"
+
+namespace ingot {
+namespace {
+
+using std::chrono::steady_clock;
+
+// Only there to make read(2) return EINTR.
+constexpr int kWakeSignal = SIGUSR1;
+
+void InstallWakeSignal() {
+  struct sigaction action {};
+  action.sa_handler = [](int) {};
+  sigaction(kWakeSignal, &action, nullptr);
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, kWakeSignal);
+  pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+}
+
+// A request buffer whose write payload begins on a page: the kernel copies faster to there, and we
+// from there. libfuse reads at most the maximal transfer and one page of headers; untouched pages
+// cost address space only.
+class RequestBuffer {
+ public:
+  explicit RequestBuffer(uint32_t max_transfer_bytes) {
+    const size_t size_bytes = max_transfer_bytes + kSlackBytes;
+    memory_ = static_cast<char*>(std::aligned_alloc(kPage, size_bytes));
+    CHECK(memory_ != nullptr, "no memory for a request buffer");
+    buffer_.mem = memory_ + kPage - kHeadersOfWrite;
+    buffer_.size = size_bytes - kPage;
+  }
+  ~RequestBuffer() { std::free(memory_); }
+  RequestBuffer(const RequestBuffer&) = delete;
+
+  [[nodiscard]] fuse_buf& get() { return buffer_; }
+
+ private:
+  static constexpr size_t kPage = 4096;
+  static constexpr size_t kHeadersOfWrite = 80;  // fuse_in_header and fuse_write_in
+  static constexpr size_t kSlackBytes = 64 << 10;
+  char* memory_;
+  fuse_buf buffer_{};
+};
+
+}  // namespace
+
+Workers::Workers(fuse_session* session, const Options& options)
+    : session_(session), options_(options), descriptor_(fuse_session_fd(session)) {}
+
+Workers::~Workers() {
+  for (std::thread& thread : threads_) thread.join();
+}
+
+int Workers::Run() {
+  InstallWakeSignal();
+  alive_.fetch_add(1);
+  Work();
+  // The first one to leave ends the session; the others may sleep in read(2) of a mount that lives.
+  Stop();
+  return error_.load();
+}
+
+void Workers::Stop() {
+  fuse_session_exit(session_);
+  std::unique_lock lock(mutex_);
+  const pthread_t self = pthread_self();
+  const auto is_self = [&](const Worker* worker) {
+    return pthread_equal(worker->thread, self) != 0;
+  };
+  while (!std::all_of(running_.begin(), running_.end(), is_self)) {
+    for (const Worker* worker : running_) {
+      // Not while it serves: the request's own system calls are not to fail.
+      if (!is_self(worker) && worker->reading.load()) pthread_kill(worker->thread, kWakeSignal);
+    }
+    // Again and again: a signal that came just before read(2) was entered is lost.
+    gone_.wait_for(lock, std::chrono::milliseconds(5));
+  }
+}
+
+void Workers::Work() {
+  pthread_setname_np(pthread_self(), "ingot-worker");
+  InstallWakeSignal();
+  Worker self{pthread_self()};
+  {
+    const std::lock_guard lock(mutex_);
+    running_.push_back(&self);
+  }
+  {
+    RequestBuffer buffer(options_.max_transfer_bytes);
+    while (fuse_session_exited(session_) == 0 && ServeOne(self, buffer.get())) {
+    }
+  }
+  fuse_session_exit(session_);
+  const std::lock_guard lock(mutex_);
+  std::erase(running_, &self);
+  gone_.notify_all();
+}
+
+bool Workers::ServeOne(Worker& self, fuse_buf& buffer) {
+  self.reading.store(true);
+  waiting_.fetch_add(1, std::memory_order_relaxed);
+  if (options_.spin_us != 0) Spin();
+  const int received = fuse_session_receive_buf(session_, &buffer);
+  const uint32_t others = waiting_.fetch_sub(1, std::memory_order_relaxed) - 1;
+  self.reading.store(false);
+  if (received == -EINTR || received == -EAGAIN) return true;
+  if (received <= 0) {
+    if (received < 0) error_.store(-received);
+    return false;
+  }
+  if (others == 0 && alive_.load(std::memory_order_relaxed) < options_.max_threads) StartOneMore();
+  fuse_session_process_buf(session_, &buffer);
+  return true;
+}
+
+void Workers::StartOneMore() {
+  if (alive_.fetch_add(1) >= options_.max_threads) {
+    alive_.fetch_sub(1);
+    return;
+  }
+  const std::lock_guard lock(mutex_);
+  if (fuse_session_exited(session_) != 0) return;
+  threads_.emplace_back([this] { Work(); });
+}
+
+void Workers::Spin() const {
+  // One is enough: two would take the CPU from the program that is to send the request.
+  if (somebody_spins_.exchange(true, std::memory_order_relaxed)) return;
+  const auto end = steady_clock::now() + std::chrono::microseconds(options_.spin_us);
+  struct pollfd poll_entry {
+    descriptor_, POLLIN, 0
+  };
+  while (poll(&poll_entry, 1, 0) == 0 && steady_clock::now() < end) {
+  }
+  somebody_spins_.store(false, std::memory_order_relaxed);
+}
+
+}  // namespace ingot
