@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Which part of an Error is the reason, which the hint, and what helps against which errno.
+#include "fs/cli/errors.h"
+
+#include <cstdio>
+#include <system_error>
+
+#include <fmt/format.h>
+
+namespace ingot::cli {
+namespace {
+
+constexpr std::string_view kHintMark = ". Hint: ";
+
+std::string SystemText(int code) { return std::system_category().message(code); }
+
+// The library's context says the reason, names the object whose system call failed, or is empty.
+std::string ReasonOf(std::string context, const std::string& path, int code) {
+  if (context.starts_with(path + ": ")) context.erase(0, path.size() + 2);
+  if (context.empty() || context == path) return SystemText(code);
+  const bool is_name = context.find(' ') == std::string::npos ||
+                       (context.starts_with("mount point '") && context.ends_with('\''));
+  if (is_name) return context + ": " + SystemText(code);
+  while (context.ends_with('.')) context.pop_back();
+  return context;
+}
+
+std::string HintFor(const Doing& doing, int code) {
+  switch (code) {
+    case EUCLEAN: return "ingot fsck -y " + doing.path;
+    case ERANGE:
+      return "give the file its length back (truncate -s), then: ingot fsck -y " + doing.path;
+    case ENOTSUP: return "use a newer ingot";
+    case EACCES:
+    case EPERM: return "try it as root, or check the permissions of " + doing.path;
+    case ENOTCONN: return "the daemon is gone: ingot umount -l " + doing.path;
+    case ENODEV: return "modprobe fuse";
+    case ENOENT: return "ls -ld " + doing.path;
+    default: return "";
+  }
+}
+
+}  // namespace
+
+std::string FormatError(const Doing& doing, const Error& error) {
+  std::string context = error.context;
+  std::string hint;
+  if (const size_t at = context.find(kHintMark); at != std::string::npos) {
+    hint = context.substr(at + kHintMark.size());
+    context.resize(at);
+  }
+  // For damage the library names the program, here the whole command is known.
+  if (error.code == EUCLEAN && context.find("all three superblocks") != std::string::npos) {
+    hint = "ingot fsck --superblock " + doing.path;
+  } else if (hint.empty() || error.code == EUCLEAN) {
+    hint = HintFor(doing, error.code);
+  }
+  std::string text = fmt::format("ingot: cannot {} '{}': {} ({})", doing.what, doing.path,
+                                 ReasonOf(std::move(context), doing.path, error.code),
+                                 ErrnoName(error.code));
+  if (!hint.empty()) text += std::string(kHintMark) + hint;
+  return text;
+}
+
+void PrintError(const Doing& doing, const Error& error) {
+  const std::string line = FormatError(doing, error) + "\n";
+  std::fputs(line.c_str(), stderr);
+}
+
+}  // namespace ingot::cli

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// ingot fsck, and what fsck(8) calls as /sbin/fsck.ingot. Asks nothing: without -y or -p it only
+// reports.
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+
+#include <fmt/format.h>
+
+#include "fs/admin/mounts.h"
+#include "fs/admin/restore_superblocks.h"
+#include "fs/check/check.h"
+#include "fs/check/report_json.h"
+#include "fs/cli/command.h"
+#include "fs/cli/errors.h"
+#include "fs/cli/fsck_plan.h"
+#include "fs/cli/progress.h"
+#include "fs/cli/render.h"
+#include "fs/fuse/pool.h"
+#include "pmemdev/base/log.h"
+
+namespace ingot::cli {
+namespace {
+
+using check::CheckMode;
+using check::CheckReport;
+
+struct FsckArguments {
+  std::string pool;
+  FsckFlags flags;
+  std::string progress_fd;
+  bool force = false;
+  bool verbose = false;
+  bool json = false;
+  bool read_data = false;
+  bool serial = false;
+};
+
+struct Outcome {
+  CheckReport report;
+  CheckMode mode = CheckMode::kReport;
+  std::string mountpoint;  // empty: not mounted
+};
+
+void SayCancelled(int) {
+  // Every step of a repair is durable and whole: what is left is found again by the next run.
+  constexpr std::string_view kText = "\ningot: cancelled; nothing is half done\n";
+  [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, kText.data(), kText.size());
+  _exit(kFsckCancelled);
+}
+
+Result<std::string> MountpointOfPool(const std::string& pool) {
+  const auto mount = TRY(admin::FindMountOfPool(pool));
+  return mount.has_value() ? mount->mountpoint : std::string();
+}
+
+// For a report: a private copy, which may be recovered without a trace; devdax can't be mapped so.
+MappingOptions ReportMapping(const std::string& pool, bool mounted) {
+  struct stat status;
+  const bool is_device = stat(pool.c_str(), &status) == 0 && S_ISCHR(status.st_mode);
+  MappingOptions options;
+  options.private_copy = !is_device;
+  options.read_only = is_device;
+  options.take_lock = !mounted;
+  return options;
+}
+
+void Say(const FsckArguments& options, const std::string& text) {
+  std::FILE* const stream = options.json ? stderr : stdout;
+  std::fputs(fmt::format("{}: {}\n", options.pool, text).c_str(), stream);
+}
+
+Result<void> RestoreFirst(const FsckArguments& options) {
+  const auto mapping = TRY(OpenMappingWhenFree(options.pool, {}));
+  switch (TRY(admin::RestoreSuperblocks(*mapping))) {
+    case admin::SuperblockRepair::kNothing: Say(options, "all superblock copies are good"); break;
+    case admin::SuperblockRepair::kCopied:
+      Say(options, "damaged superblock copies replaced by a good one");
+      break;
+    case admin::SuperblockRepair::kRecreated:
+      Say(options, "superblocks made again from journal and groups; the label is lost");
+      break;
+  }
+  return {};
+}
+
+Result<Outcome> CheckOnce(const FsckArguments& options, CheckMode mode,
+                          const std::string& mountpoint, ProgressLine& progress) {
+  check::CheckOptions check_options;
+  check_options.mode = mode;
+  check_options.read_data = options.read_data;
+  check_options.rebuild_superblock = options.flags.superblock;
+  check_options.progress = [&progress](const check::Progress& now) {
+    progress.Show(now.round == 1 ? std::string(now.pass)
+                                 : fmt::format("{} (round {})", now.pass, now.round),
+                  now.done, now.total);
+  };
+  const bool mounted = !mountpoint.empty();
+  const MappingOptions mapping_options =
+      mode == CheckMode::kRepair ? MappingOptions() : ReportMapping(options.pool, mounted);
+  auto mapping = mounted ? TRY(Mapping::Open(options.pool, mapping_options))
+                         : TRY(OpenMappingWhenFree(options.pool, mapping_options));
+  Outcome outcome{TRY(check::CheckPool(std::move(mapping), check_options)), mode, mountpoint};
+  progress.Clear();
+  return outcome;
+}
+
+Result<Outcome> RunCheck(const FsckArguments& options) {
+  const std::string mountpoint = TRY(MountpointOfPool(options.pool));
+  const FsckFlags& flags = options.flags;
+  const bool writes = flags.yes || flags.preen || (flags.superblock && !flags.no);
+  if (!mountpoint.empty() && writes) {
+    return Failure(EBUSY, fmt::format("it is mounted at {0}, where it can only be checked. Hint: "
+                                      "ingot umount {0}",
+                                      mountpoint));
+  }
+  if (!mountpoint.empty()) {
+    Say(options, fmt::format("mounted at {}: checked read-only; what is being changed may look "
+                             "damaged",
+                             mountpoint));
+  }
+  if (flags.superblock && !flags.no) TRY(RestoreFirst(options));
+  ProgressLine progress(options.progress_fd.empty() ? -1 : std::atoi(options.progress_fd.c_str()));
+  if (flags.yes) return CheckOnce(options, CheckMode::kRepair, mountpoint, progress);
+  Outcome report = TRY(CheckOnce(options, CheckMode::kReport, mountpoint, progress));
+  const bool to_do = !report.report.clean() || report.report.needs_recovery;
+  if (!flags.preen || !to_do || !IsSafeToRepair(report.report)) return report;
+  return CheckOnce(options, CheckMode::kRepair, mountpoint, progress);
+}
+
+void PrintText(const FsckArguments& options, const Outcome& outcome) {
+  for (const check::Finding& finding : outcome.report.findings) {
+    Say(options, finding.text + (finding.repaired ? ": repaired" : ""));
+  }
+  const auto kept = static_cast<uint64_t>(outcome.report.findings.size());
+  if (outcome.report.found > kept) {
+    Say(options, fmt::format("and {} more", outcome.report.found - kept));
+  }
+  Say(options, Summary(outcome.report, outcome.mode));
+  if (options.verbose) {
+    const Json counts(check::ToJson(outcome.report));
+    std::fputs(Render(counts["counts"]).c_str(), stdout);
+  }
+  if (outcome.mode == CheckMode::kReport && !outcome.report.clean()) {
+    std::fputs(fmt::format("ingot: '{0}' needs repair. Hint: {1}ingot fsck -y {0}\n", options.pool,
+                           outcome.mountpoint.empty()
+                               ? ""
+                               : "ingot umount " + outcome.mountpoint + " && ")
+                   .c_str(),
+               stderr);
+  }
+}
+
+int RunFsck(const FsckArguments& options) {
+  const Doing doing{"check", options.pool};
+  if (const Result<void> flags = CheckFlags(options.flags); !flags.has_value()) {
+    PrintError(doing, flags.error());
+    return kFsckUsage;
+  }
+  // What the library would log is in the report.
+  log::ToStderr(log::Level::kOff);
+  signal(SIGINT, SayCancelled);
+  signal(SIGTERM, SayCancelled);
+  const Result<Outcome> outcome = RunCheck(options);
+  if (!outcome.has_value()) {
+    PrintError(doing, outcome.error());
+    return outcome.error_code() == EUCLEAN ? kFsckUncorrected : kFsckFailure;
+  }
+  const int exit_code = FsckExitCode(outcome->report, outcome->mode);
+  if (options.json) {
+    Json json{{"pool", options.pool}, {"mounted", !outcome->mountpoint.empty()},
+              {"exit_code", exit_code}};
+    json.update(Json(check::ToJson(outcome->report)));
+    Print(json, true);
+  } else {
+    PrintText(options, *outcome);
+  }
+  return exit_code;
+}
+
+bool IsNumber(const std::string& text) {
+  return !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+}
+
+}  // namespace
+
+std::vector<std::string> RewriteFsckArguments(std::vector<std::string> arguments) {
+  std::vector<std::string> result;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const std::string& argument = arguments[i];
+    const bool is_progress =
+        argument.starts_with("-C") && (argument.size() == 2 || IsNumber(argument.substr(2)));
+    if (!is_progress) {
+      result.push_back(argument);
+      continue;
+    }
+    std::string number = argument.substr(2);
+    if (number.empty() && i + 1 < arguments.size() && IsNumber(arguments[i + 1])) {
+      number = arguments[++i];
+    }
+    // 0 asks for a display on the terminal, which is there anyway.
+    if (!number.empty() && number != "0") result.push_back("--progress-fd=" + number);
+  }
+  return result;
+}
+
+Action SetUpFsck(CLI::App& app) {
+  auto options = std::make_shared<FsckArguments>();
+  app.add_option("pool", options->pool, "pool: a file or a devdax device")
+      ->required()
+      ->type_name("POOL");
+  app.add_flag("-n", options->flags.no, "report, change nothing (so without any flag as well)");
+  app.add_flag("-y", options->flags.yes, "repair everything that is found");
+  app.add_flag("-p,-a", options->flags.preen, "repair what can't lose anything; report the rest");
+  app.add_flag("-f", options->force, "for fsck(8); every check is a full one");
+  app.add_flag("-v", options->verbose, "print counts");
+  app.add_flag("-T,-M,-r", options->serial, "for fsck(8); without effect");
+  app.add_flag("--superblock", options->flags.superblock,
+               "give the pool its superblocks back if they are damaged or lost");
+  app.add_flag("--data", options->read_data, "also read all file data, to find poisoned pages");
+  app.add_option("--progress-fd", options->progress_fd,
+                 "as -C FD of fsck(8): write progress to this descriptor")
+      ->type_name("FD")
+      ->check(CLI::NonNegativeNumber);
+  app.add_flag("-j,--json", options->json, "print JSON");
+  return [options] { return RunFsck(*options); };
+}
+
+}  // namespace ingot::cli

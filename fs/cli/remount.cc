@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Flags are read back from mountinfo: MS_REMOUNT without them would clear them all.
+#include "fs/cli/remount.h"
+
+#include <sys/mount.h>
+
+#include <fmt/format.h>
+
+#include "fs/admin/status.h"
+
+namespace ingot::cli {
+namespace {
+
+struct FlagName {
+  std::string_view name;
+  unsigned long flag;
+};
+constexpr FlagName kFlagNames[] = {
+    {"ro", MS_RDONLY},           {"nosuid", MS_NOSUID},     {"nodev", MS_NODEV},
+    {"noexec", MS_NOEXEC},       {"noatime", MS_NOATIME},   {"nodiratime", MS_NODIRATIME},
+    {"relatime", MS_RELATIME},   {"sync", MS_SYNCHRONOUS},  {"dirsync", MS_DIRSYNC},
+};
+
+unsigned long FlagsIn(std::string_view options) {
+  unsigned long flags = 0;
+  while (!options.empty()) {
+    const size_t end = std::min(options.find(','), options.size());
+    for (const FlagName& each : kFlagNames) {
+      if (options.substr(0, end) == each.name) flags |= each.flag;
+    }
+    options.remove_prefix(std::min(end + 1, options.size()));
+  }
+  return flags;
+}
+
+void Change(unsigned long& flags, unsigned long flag, const std::optional<bool>& on) {
+  if (on.has_value()) flags = *on ? flags | flag : flags & ~flag;
+}
+
+std::optional<bool> Not(const std::optional<bool>& value) {
+  return value.has_value() ? std::optional(!*value) : std::nullopt;
+}
+
+}  // namespace
+
+unsigned long RemountFlags(const admin::MountEntry& mount, const MountRequest& request) {
+  unsigned long flags = FlagsIn(mount.options) | FlagsIn(mount.super_options);
+  Change(flags, MS_RDONLY, request.read_only);
+  Change(flags, MS_NOSUID, Not(request.suid));
+  Change(flags, MS_NODEV, Not(request.dev));
+  Change(flags, MS_NOEXEC, Not(request.exec));
+  return flags;
+}
+
+Result<void> Remount(const std::string& mountpoint, const MountRequest& request) {
+  const auto mount = TRY(admin::FindMountAt(mountpoint));
+  if (!mount.has_value()) {
+    return Failure(EINVAL, "no ingot pool is mounted there. Hint: mount it without remount");
+  }
+  if (request.read_only == false) {
+    const admin::Json status = TRY(admin::Status(mountpoint));
+    if (status.contains("mount") && status["mount"].value("read_only", false)) {
+      return Failure(EROFS, fmt::format("the pool was opened read-only. Hint: ingot umount {} and "
+                                        "mount it again",
+                                        mountpoint));
+    }
+  }
+  const unsigned long flags = MS_REMOUNT | RemountFlags(*mount, request);
+  if (::mount(mount->source.c_str(), mount->mountpoint.c_str(), mount->type.c_str(), flags,
+              nullptr) != 0) {
+    return FailureFromErrno("mount");
+  }
+  return {};
+}
+
+}  // namespace ingot::cli
