@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# shellcheck shell=bash
+#
+# What the system tests share: a pool in a folder of its own, mounted, unmounted, checked; everything
+# cleaned up whatever happens. Sourced with the build directory as the first argument.
+set -euo pipefail
+
+build=${1:?the build directory is wanted}
+ingot=$build/ingot
+# Where the pool lies: memory by default; INGOT_TEST_DIR names a folder on a disk instead.
+work=$(mktemp -d "${INGOT_TEST_DIR:-/dev/shm}/ingot-test-XXXXXX")
+pool=$work/pool
+mnt=$work/mnt
+mkdir "$mnt"
+mount_options=${INGOT_TEST_OPTIONS:-}
+
+fail() { echo "FAILED: $*" >&2; exit 1; }
+
+clean_up() {
+    local status=$?
+    if mountpoint -q "$mnt" 2>/dev/null; then
+        fuser -km "$mnt" >/dev/null 2>&1 || true
+        "$ingot" umount "$mnt" 2>/dev/null || umount -l "$mnt" || true
+    fi
+    if ((status != 0)) && [[ -e $work/log ]]; then tail -n 20 "$work/log" >&2; fi
+    rm -rf "$work"
+    exit "$status"
+}
+trap clean_up EXIT
+
+make_pool() { "$ingot" mkfs --size "${1:-4G}" "$pool" >/dev/null; }
+mount_pool() {
+    "$ingot" mount "$pool" "$mnt" -o "log=$work/log${mount_options:+,$mount_options}"
+}
+umount_pool() { "$ingot" umount "$mnt"; }
+# The pool is clean, or the test ends here with what is wrong.
+check_pool() {
+    local report
+    report=$("$ingot" fsck -n "$pool" 2>&1) || fail "fsck: $report"
+}
+remount_pool() { umount_pool; check_pool; mount_pool; }
+
+# Sums of all files and links below a folder, with modes, owners and times.
+manifest() {
+    (cd "$1" && find . -path ./lost+found -prune -o -printf '%p %y %m %U %G %n %l' \
+        \( -type d -printf '\n' -o -printf ' %s %T@\n' \) | sort)
+    (cd "$1" && find . -type f -print0 | sort -z | xargs -0 -r sha256sum)
+}
