@@ -71,6 +71,11 @@ function(ingot_program name)
   endforeach()
 endfunction()
 
+# Tests and what only they use: less optimised, since most run once for each time they are compiled.
+function(ingot_compile_for_tests name)
+  target_compile_options(${name} PRIVATE $<$<CONFIG:RelWithDebInfo>:-O1>)
+endfunction()
+
 # ingot_test(<name> SOURCES <file>... [DEPS <target>...] [LABELS unit|model|crash|system...]
 #            [TIMEOUT <seconds>] [SHARDS <n>])
 # A GoogleTest program and its ctest entry, <name>; with SHARDS, n entries <name>.0, <name>.1 ...
@@ -94,6 +99,7 @@ function(ingot_test name)
     endif()
   endif()
   add_executable(${name} ${arg_SOURCES})
+  ingot_compile_for_tests(${name})
   target_link_libraries(${name} PRIVATE ${arg_DEPS} ingot_test_paths ingot_deps::gtest
                                         ingot_deps::gtest_main)
 
@@ -137,6 +143,9 @@ endfunction()
 function(ingot_test_library name)
   if(BUILD_TESTING)
     ingot_library(${name} ${ARGN})
+    if(TARGET ${name})
+      ingot_compile_for_tests(${name})
+    endif()
   endif()
 endfunction()
 
