@@ -80,6 +80,9 @@ class JournalObserver {
  public:
   virtual ~JournalObserver() = default;
   virtual void OnLog(uint32_t lane, MediaOffset at, uint64_t size_bytes) = 0;
+  // The record is durable: from here on a crash replays it. On the committing thread, before the
+  // first word is stored to its place.
+  virtual void OnValid(uint32_t lane) { (void)lane; }
   // Invalidated durably (inside Commit, the locks still held), or dropped. Never for a lane that is
   // kept.
   virtual void OnRelease(uint32_t lane) = 0;

@@ -166,6 +166,7 @@ Result<void> Lane::Commit(PersistStream& stream) {
     return Failure(EIO, "journal: " + fenced.error().context);
   }
   committed_ = true;
+  if (journal_->observer_ != nullptr) journal_->observer_->OnValid(index_);
   if (Result<void> applied = Apply(stream); !applied.has_value()) {
     keep_busy_ = true;
     journal_->persist_.Fail();

@@ -9,6 +9,12 @@
 #include <absl/base/config.h>
 #include <absl/synchronization/mutex.h>
 
+#ifdef INGOT_TEST_HOOKS
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+#endif
+
 #ifdef ABSL_HAVE_THREAD_SANITIZER
 #include <sanitizer/tsan_interface.h>
 #define INGOT_TSAN(call) call
@@ -17,6 +23,30 @@
 #endif
 
 namespace ingot {
+
+#ifdef INGOT_TEST_HOOKS
+class Mutex;
+// What this thread holds exclusively, for tests of lock coverage. The number differs between any
+// two acquisitions of the thread.
+struct HeldMutex {
+  const Mutex* mutex;
+  uint64_t acquisition;
+};
+inline std::vector<HeldMutex>& HeldMutexes() {
+  thread_local std::vector<HeldMutex> held;
+  return held;
+}
+inline void NoteHeld(const Mutex* mutex) {
+  thread_local uint64_t last = 0;
+  HeldMutexes().push_back({mutex, ++last});
+}
+inline void NoteReleased(const Mutex* mutex) {
+  std::erase_if(HeldMutexes(), [mutex](const HeldMutex& held) { return held.mutex == mutex; });
+}
+#define INGOT_NOTE(call) call
+#else
+#define INGOT_NOTE(call) static_cast<void>(0)
+#endif
 
 class ABSL_LOCKABLE Mutex {
  public:
@@ -29,15 +59,18 @@ class ABSL_LOCKABLE Mutex {
     INGOT_TSAN(__tsan_mutex_pre_lock(this, 0));
     mutex_.Lock();
     INGOT_TSAN(__tsan_mutex_post_lock(this, 0, 0));
+    INGOT_NOTE(NoteHeld(this));
   }
   [[nodiscard]] bool TryLock() ABSL_EXCLUSIVE_TRYLOCK_FUNCTION(true) {
     INGOT_TSAN(__tsan_mutex_pre_lock(this, __tsan_mutex_try_lock));
     const bool locked = mutex_.TryLock();
     INGOT_TSAN(__tsan_mutex_post_lock(
         this, __tsan_mutex_try_lock | (locked ? 0 : __tsan_mutex_try_lock_failed), 0));
+    if (locked) INGOT_NOTE(NoteHeld(this));
     return locked;
   }
   void Unlock() ABSL_UNLOCK_FUNCTION() {
+    INGOT_NOTE(NoteReleased(this));
     INGOT_TSAN(__tsan_mutex_pre_unlock(this, 0));
     mutex_.Unlock();
     INGOT_TSAN(__tsan_mutex_post_unlock(this, 0));
@@ -71,4 +104,5 @@ class ABSL_SCOPED_LOCKABLE MutexLock {
 
 }  // namespace ingot
 
+#undef INGOT_NOTE
 #undef INGOT_TSAN
