@@ -129,6 +129,11 @@ class Allocator {
   [[nodiscard]] std::atomic<uint16_t>& InodeCursor(GroupIndex group);
 
   [[nodiscard]] Device& device() const { return device_; }
+#ifdef INGOT_TEST_HOOKS
+  [[nodiscard]] const Mutex& GroupMutex(GroupIndex group) const {
+    return groups_[group.value].mutex;
+  }
+#endif
 
  private:
   friend class Claim;

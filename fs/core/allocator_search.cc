@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "fs/core/allocator.h"
+#include "fs/core/test_hooks.h"
 #include "pmemdev/base/check.h"
 #include "pmemdev/base/log.h"
 
@@ -27,6 +28,9 @@ constexpr uint32_t kGoodFragmentPages = 16;
 
 Result<Claim> Allocator::Take(const ClaimRequest& request) {
   CHECK(request.pages > 0, "empty claim");
+#ifdef INGOT_TEST_HOOKS
+  if (test_hooks::TakeInjectedFailure()) return Failure(ENOSPC, "injected");
+#endif
   // Twice, because others may take what a first reclaim gave back.
   constexpr int kReclaims = 2;
   for (int attempt = 0;; ++attempt) {

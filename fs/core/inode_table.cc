@@ -8,6 +8,7 @@
 #include <array>
 #include <vector>
 
+#include "fs/core/test_hooks.h"
 #include "pmemdev/base/check.h"
 
 namespace ingot {
@@ -21,6 +22,9 @@ constexpr int kNewPageAttempts = 64;
 
 // Random and nonzero: a stale handle must not fit the next file in its slot.
 uint32_t NewGeneration() {
+#ifdef INGOT_TEST_HOOKS
+  if (uint32_t (*generation)() = test_hooks::generation.load()) return generation();
+#endif
   uint32_t value = 0;
   while (value == 0) {
     if (getrandom(&value, sizeof(value), 0) != sizeof(value)) value = 0;
