@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A volume in process against the plain model: random operations, every answer compared; every so
 // often the whole tree is compared, the volume is forgotten and opened again, and fsck must find
-// nothing.
+// nothing. Each word that is logged on the way is looked at: is its lock held?
 //
 // INGOT_MODEL_OPERATIONS and INGOT_MODEL_SEED replay or lengthen a run.
 #include <gtest/gtest.h>
@@ -14,6 +14,7 @@
 #include "tests/model/plain_model.h"
 #include "tests/model/volume_subject.h"
 #include "tests/support/fsck_assert.h"
+#include "tests/support/lock_checker.h"
 #include "tests/support/test_region.h"
 
 namespace ingot::tests {
@@ -46,12 +47,15 @@ class ModelTest : public ::testing::TestWithParam<uint64_t> {
     ASSERT_TRUE(Volume::Format(*device, Caller{}));
     volume_ = Open(std::move(device), options_);
     ASSERT_NE(volume_, nullptr);
+    checker_ = std::make_unique<LockChecker>(*volume_);
     free_at_start_ = volume_->Statistics().free_bytes;
   }
 
   void ReopenAndCheck(PlainModel& model) {
     // A mapping of the same bytes outlives the volume: nothing is written at the end of its life.
     const int fd = dup(volume_->device().mapping().fd());
+    ExpectCovered();
+    checker_.reset();
     volume_.reset();
     Result<std::unique_ptr<Mapping>> mapping = Mapping::FromDescriptor(fd, TestMappingOptions());
     ASSERT_TRUE(mapping) << Describe(mapping.error());
@@ -60,8 +64,15 @@ class ModelTest : public ::testing::TestWithParam<uint64_t> {
     EXPECT_FSCK_CLEAN(**device);
     volume_ = Open(std::move(*device), options_);
     ASSERT_NE(volume_, nullptr);
+    checker_ = std::make_unique<LockChecker>(*volume_);
     VolumeSubject subject(*volume_);
     CompareTrees(model, subject);
+  }
+
+  // Lock coverage, of all transactions since the volume was opened.
+  void ExpectCovered() {
+    EXPECT_TRUE(checker_->faults().empty()) << checker_->faults()[0];
+    checked_words_ += checker_->checked_words();
   }
 
   static void CompareTrees(PlainModel& model, Subject& subject) {
@@ -95,6 +106,7 @@ class ModelTest : public ::testing::TestWithParam<uint64_t> {
       }
     }
     ASSERT_NO_FATAL_FAILURE(ReopenAndCheck(model));
+    EXPECT_GT(checked_words_, operations);
   }
 
   // Everything below "/" goes; then the pool is as free as it was.
@@ -113,7 +125,9 @@ class ModelTest : public ::testing::TestWithParam<uint64_t> {
 
   VolumeOptions options_;
   std::unique_ptr<Volume> volume_;
+  std::unique_ptr<LockChecker> checker_;
   uint64_t free_at_start_ = 0;
+  uint64_t checked_words_ = 0;
 };
 
 TEST_P(ModelTest, TheVolumeAnswersAsTheModel) {
@@ -121,6 +135,7 @@ TEST_P(ModelTest, TheVolumeAnswersAsTheModel) {
   ASSERT_NO_FATAL_FAILURE(Run(seed, FromEnvironment("INGOT_MODEL_OPERATIONS", kOperations)));
   ASSERT_NO_FATAL_FAILURE(RemoveAll("/"));
   EXPECT_EQ(volume_->Statistics().free_bytes, free_at_start_);
+  ExpectCovered();
   EXPECT_FSCK_CLEAN(volume_->device());
 }
 
