@@ -52,7 +52,8 @@ class Lane {
   //  - the record's fence fails: the device is read-only, memory shows the state before, and only
   //    the next recovery knows whether the transaction is on the medium; locks may be dropped;
   //  - later: committed() is true. The device is read-only, the next recovery completes the
-  //    transaction, memory may show half of it: the caller must keep its locks.
+  //    transaction, memory may show half of it: the caller must see to it that checksums of what
+  //    it logged are looked at again before anybody believes it.
   Result<void> Commit(PersistStream& stream);
   // True once the lane was valid, whether Commit() then succeeded or not.
   [[nodiscard]] bool committed() const { return committed_; }

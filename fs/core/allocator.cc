@@ -228,7 +228,13 @@ Result<uint32_t> Allocator::NextInodePage(GroupIndex group, uint32_t from) const
   const uint64_t* words = TRY(Bitmap(state, group, media::kInodeBitmapPage));
   if (words == nullptr) return from == media::kFirstInodePage ? media::kFirstInodePage : pages;
   uint32_t next = pages;
-  TRY(device_.ReadInPlace([&] { next = NextSet(BitmapView(words, kBitmapWords), from); }));
+  TRY(device_.ReadInPlace([&] {
+    next = NextSet(BitmapView(words, kBitmapWords), from);
+    // The bitmaps themselves are no inode pages, whatever a damaged one says.
+    if (next > media::kFirstInodePage && next < media::kReservedPagesPerGroup) {
+      next = NextSet(BitmapView(words, kBitmapWords), media::kReservedPagesPerGroup);
+    }
+  }));
   return std::min(next, pages);
 }
 
@@ -237,8 +243,8 @@ Result<bool> Allocator::IsInodePage(LogicalPage page) const {
   const uint32_t index = IndexInGroup(page);
   // An uninitialised group has no inode, whatever its first page holds from an earlier life.
   if (IsUninitialised(GroupOf(page))) return false;
-  return TRY(NextInodePage(GroupOf(page), index))
-  == index;
+  const uint32_t next = TRY(NextInodePage(GroupOf(page), index));
+  return next == index;
 }
 
 }  // namespace ingot

@@ -146,8 +146,15 @@ class Allocator {
   Result<Claim> TakeOnce(ClaimRequest request);
   Result<Claim> TakeWholeHuge(const ClaimRequest& request);
   Result<Claim> TakeRun(const ClaimRequest& request);
+  Result<std::optional<Claim>> TryWholeHuge(GroupIndex group);
   Result<std::optional<Claim>> TryGroup(GroupIndex group, const ClaimRequest& request,
                                         Effort effort);
+  void LeaveOut(GroupIndex group);
+  // The best run by `effort` that is free by `taken` and has, or gets, the host's space.
+  Result<std::optional<Claim>> ClaimChosen(GroupState& state, GroupIndex group,
+                                           const ClaimRequest& request, Effort effort,
+                                           PageBitmap& taken)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(state.mutex);
   Result<void> BuildTaken(const GroupState& state, GroupIndex group, PageBitmap& taken) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(state.mutex);
   // The pages at the goal or at the group's cursor, if enough of them are free; else none.

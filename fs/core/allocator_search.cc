@@ -50,26 +50,58 @@ Result<Claim> Allocator::TakeOnce(ClaimRequest request) {
   const bool all = request.whole_huge || request.exact;
   if (usable < static_cast<int64_t>(all ? request.pages : 1)) return Failure(ENOSPC);
   request.pages = std::min(request.pages, static_cast<uint64_t>(usable));
-  return request.whole_huge ? TakeWholeHuge(request) : TakeRun(request);
+  Result<Claim> claim = request.whole_huge ? TakeWholeHuge(request) : TakeRun(request);
+  if (!claim || request.from_reserve) return claim;
+  // Others may have looked at the same free pages; whoever takes last sees all of it.
+  const int64_t lacking = static_cast<int64_t>(reserve_pages_) - unclaimed_pages_.load();
+  if (lacking <= 0) return claim;
+  if (all || lacking >= claim->count()) return Failure(ENOSPC);
+  return claim->TakeFront(claim->count() - static_cast<uint32_t>(lacking));
 }
 
 Result<Claim> Allocator::TakeWholeHuge(const ClaimRequest& request) {
-  const GroupIndex start = GroupOf(request.goal);
+  const GroupIndex start = std::min(GroupOf(request.goal), GroupIndex(group_count_ - 1));
   for (int lap = 0; lap < 2; ++lap) {
     const GroupIndex end = lap == 0 ? GroupIndex(group_count_) : start;
     for (GroupIndex group = with_huge_.Next(lap == 0 ? start : GroupIndex(0)); group < end;
          group = with_huge_.Next(group + 1)) {
-      GroupState& state = groups_[group.value];
-      MutexLock lock(state.mutex);
-      if (state.free_huge_mask == 0) {
-        with_huge_.Clear(group);
-        continue;
-      }
-      const auto huge = static_cast<uint32_t>(std::countr_zero(state.free_huge_mask));
-      return MakeClaim(state, group, {huge * kRunPages, kRunPages});
+      std::optional<Claim> claim = TRY(TryWholeHuge(group));
+      if (claim) return std::move(*claim);
     }
   }
   return Failure(ENOSPC);
+}
+
+Result<std::optional<Claim>> Allocator::TryWholeHuge(GroupIndex group) {
+  GroupState& state = groups_[group.value];
+  MutexLock lock(state.mutex);
+  if (state.free_huge_mask == 0) {
+    with_huge_.Clear(group);
+    return std::nullopt;
+  }
+  PageBitmap taken;
+  if (!BuildTaken(state, group, taken)) {
+    LeaveOut(group);
+    return std::nullopt;
+  }
+  const auto huge = static_cast<uint32_t>(std::countr_zero(state.free_huge_mask));
+  const PageRun run{huge * kRunPages, kRunPages};
+  // The mask comes from the group's entry; the bitmap is the truth.
+  if (!AllClear(taken, run)) {
+    with_huge_.Clear(group);
+    return std::nullopt;
+  }
+  Result<Claim> claim = MakeClaim(state, group, run);
+  // A full host: another group's may be backed already.
+  if (claim.error_code() == ENOSPC) return std::nullopt;
+  return TRY(std::move(claim));
+}
+
+// A damaged bitmap takes its group out of the game; it must not stop the others.
+void Allocator::LeaveOut(GroupIndex group) {
+  log::Failed("event=bitmap_unusable group={}", group.value);
+  with_pages_.Clear(group);
+  with_huge_.Clear(group);
 }
 
 Result<Claim> Allocator::TakeRun(const ClaimRequest& request) {
@@ -110,22 +142,39 @@ Result<std::optional<Claim>> Allocator::TryGroup(GroupIndex group, const ClaimRe
     }
   }
   PageBitmap taken;
-  const Result<void> built = BuildTaken(state, group, taken);
-  if (!built) {
-    // A damaged bitmap takes its group out of the game; it must not stop the others.
-    log::Failed("event=bitmap_unusable group={} error={}", group.value, Describe(built.error()));
-    with_pages_.Clear(group);
-    with_huge_.Clear(group);
+  if (!BuildTaken(state, group, taken)) {
+    LeaveOut(group);
     return std::nullopt;
   }
-  const PageRun run = ChooseRun(state, taken, request, effort);
-  if (run.count == 0) {
-    if (effort == Effort::kNewHugePage) with_huge_.Clear(group);
+  if (request.purpose == ClaimPurpose::kInodePage &&
+      !Bitmap(state, group, media::kInodeBitmapPage)) {
     return std::nullopt;
   }
-  Claim claim = TRY(MakeClaim(state, group, run));
-  if (request.purpose == ClaimPurpose::kData) state.cursor = run.first + run.count;
-  return claim;
+  return ClaimChosen(state, group, request, effort, taken);
+}
+
+Result<std::optional<Claim>> Allocator::ClaimChosen(GroupState& state, GroupIndex group,
+                                                    const ClaimRequest& request, Effort effort,
+                                                    PageBitmap& taken) {
+  for (;;) {
+    const PageRun run = ChooseRun(state, taken, request, effort);
+    if (run.count == 0) {
+      if (state.free_huge_mask == 0) with_huge_.Clear(group);
+      return std::nullopt;
+    }
+    Result<Claim> claim = MakeClaim(state, group, run);
+    if (claim) {
+      if (request.purpose == ClaimPurpose::kData) state.cursor = run.first + run.count;
+      return TRY(std::move(claim));
+    }
+    if (claim.error_code() != ENOSPC) return tl::unexpected<Error>(claim.error());
+    // The host is full; what it has given already may be free elsewhere.
+    if (effort == Effort::kNewHugePage) return std::nullopt;
+    const uint32_t last = (run.first + run.count - 1) / kRunPages;
+    for (uint32_t huge = run.first / kRunPages; huge <= last; ++huge) {
+      if ((state.host_ready_mask >> huge & 1) == 0) SetRun(taken, {huge * kRunPages, kRunPages});
+    }
+  }
 }
 
 Result<void> Allocator::BuildTaken(const GroupState& state, GroupIndex group,
@@ -206,6 +255,8 @@ Result<Claim> Allocator::MakeClaim(GroupState& state, GroupIndex group, PageRun 
   const uint32_t last = (run.first + run.count - 1) / kRunPages;
   for (uint32_t huge = run.first / kRunPages; huge <= last; ++huge) {
     TRY(AllocateHost(state, group, huge));
+  }
+  for (uint32_t huge = run.first / kRunPages; huge <= last; ++huge) {
     std::atomic_ref mask(state.free_huge_mask);
     mask.store(mask.load() & ~(uint64_t{1} << huge), std::memory_order_relaxed);
   }

@@ -14,7 +14,6 @@ namespace {
 
 constexpr uint32_t kPermissionBits = 07777;
 constexpr int64_t kSecondsPerDay = 86400;
-constexpr std::string_view kCapabilityName = "security.capability";
 
 constexpr uint32_t kDirectoryOnlyFlags = media::kInodeDirSync | media::kInodeProjectInherit;
 constexpr uint32_t kOtherTypesFlags = media::kInodeNoDump | media::kInodeNoAtime;

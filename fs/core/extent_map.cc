@@ -90,8 +90,10 @@ Result<ExtentMap::Neighbours> ExtentMap::Around(Transaction* transaction, const 
                            } else if (count > 1) {
                              found.behind = TRY(Checked(inode, records[1]));
                            }
-                           if (found.before && found.behind &&
-                               found.before->end() > found.behind->file_page) {
+                           // Whatever the nodes say: what is behind is behind.
+                           if ((found.behind && found.behind->file_page <= page) ||
+                               (found.before && found.behind &&
+                                found.before->end() > found.behind->file_page)) {
                              return Failure(
                                  EUCLEAN, fmt::format("inode {}: extents overlap at page {}",
                                                       inode.number, found.behind->file_page.value));

@@ -61,8 +61,9 @@ Result<uint64_t> FileData::CopyLocked(InodeNumber from, uint64_t from_offset, In
     if (!buffer) buffer = std::make_unique_for_overwrite<std::byte[]>(kBufferSize);
     TRY(ReadRange(core_, source, at, {buffer.get(), count}));
     const media::Inode target = TRY(core_.reader.ReadInode(to));
+    const Change change{to, false, HasFileCapability(target)};
     const Result<uint64_t> written =
-        WriteLocked({to}, target, to_offset + done, {buffer.get(), count});
+        WriteLocked(change, target, to_offset + done, {buffer.get(), count});
     if (!written) return failed(written.error());
     done += *written;
     if (*written < count) break;

@@ -32,20 +32,28 @@ Result<media::Inode> FileData::OpenForChange(InodeNumber number, bool allow_appe
 
   // A name and the mark, or written pages behind the end: a truncation that was not finished.
   bool pending = inode->links > 0;
-  if (!pending) {
-    const std::optional<Extent> last = TRY(core_.extents.Last(*inode));
-    pending = last && !last->unwritten && last->end() > EndPageOf(inode->size_bytes);
+  for (FilePage page = EndPageOf(inode->size_bytes); !pending;) {
+    const std::optional<Extent> extent = TRY(core_.extents.Find(*inode, page));
+    if (!extent) break;
+    pending = !extent->unwritten;
+    page = extent->end();
   }
   if (!pending) return inode;
   TRY(FinishTruncation(number));
   return core_.reader.ReadInode(number);
 }
 
-Result<void> FileData::KillPrivileges(Transaction& transaction, media::Inode& inode) {
-  ClearSetIds(inode);
+bool FileData::HasFileCapability(const media::Inode& inode) const {
   const bool has_xattrs = inode.xattr_bytes != 0 || inode.xattr_page != 0;
-  if (!has_xattrs || xattrs_ == nullptr) return {};
-  TRY(xattrs_->Remove(transaction, inode, "security.capability"));
+  // What can't be read must not be kept either.
+  return has_xattrs && xattrs_ != nullptr &&
+         xattrs_->Get(inode, kCapabilityName).error_code() != ENODATA;
+}
+
+Result<void> FileData::KillPrivileges(Transaction& transaction, media::Inode& inode,
+                                      const Change& change) {
+  if (change.kill_privileges) ClearSetIds(inode);
+  if (change.drop_capability) TRY(xattrs_->Remove(transaction, inode, kCapabilityName));
   return {};
 }
 

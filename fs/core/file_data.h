@@ -61,7 +61,7 @@ class FileData {
 
   struct WriteOptions {
     bool append = false;           // at the end of the file, whatever `offset` says
-    bool kill_privileges = false;  // clear set-id bits and security.capability
+    bool kill_privileges = false;  // clear set-id bits (security.capability goes at any write)
     bool from_page_cache =
         false;  // writeback of a shared mapping: not refused on append-only files
   };
@@ -108,6 +108,7 @@ class FileData {
   struct Change {
     InodeNumber number;
     bool kill_privileges = false;
+    bool drop_capability = false;  // security.capability alone
   };
   Result<void> ReadLocked(InodeNumber number, uint64_t offset, uint64_t size_bytes,
                           ReadView& view) const;
@@ -129,7 +130,9 @@ class FileData {
   Result<void> Extend(const Change& change, uint64_t size_bytes);
   Result<void> Shrink(const Change& change, uint64_t size_bytes);
   Result<void> FinishTruncation(InodeNumber number);
-  Result<void> KillPrivileges(Transaction& transaction, media::Inode& inode);
+  // By what `change` says.
+  Result<void> KillPrivileges(Transaction& transaction, media::Inode& inode, const Change& change);
+  [[nodiscard]] bool HasFileCapability(const media::Inode& inode) const;
 
   struct PageRange {
     FilePage first;

@@ -78,6 +78,9 @@ Result<FilePage> FreeRange(Core& core, Transaction& transaction, media::Inode& i
     const uint64_t pages = std::min(end, extent->end()) - first;
     const ExtentMap::Removed removed = TRY(core.extents.Remove(transaction, inode, first, pages));
     for (const Extent& piece : removed.pieces) {
+      if (inode.page_count < piece.pages) {
+        return Failure(EUCLEAN, fmt::format("inode {}: page count", inode.number));
+      }
       TRY(transaction.Free(piece.start, piece.pages));
       inode.page_count -= piece.pages;
     }

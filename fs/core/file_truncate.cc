@@ -13,7 +13,7 @@ Result<void> FileData::Truncate(InodeNumber number, uint64_t size_bytes, bool ki
   const media::Inode inode = TRY(OpenForChange(number, false));
   if (size_bytes > media::kMaxFileSize) return Failure(EFBIG);
   placement_->reservations().Drop(number);
-  const Change change{number, kill_privileges};
+  const Change change{number, kill_privileges, HasFileCapability(inode)};
   if (size_bytes <= inode.size_bytes) return Shrink(change, size_bytes);
   const bool leaves_inline =
       inode.body_form == media::BodyForm::kInline && size_bytes > InlineRoom(inode);
@@ -33,7 +33,7 @@ Result<void> FileData::Extend(const Change& change, uint64_t size_bytes) {
     inode.size_bytes = size_bytes;
   }
   SetModified(inode, CurrentTime());
-  if (change.kill_privileges) TRY(KillPrivileges(transaction, inode));
+  TRY(KillPrivileges(transaction, inode, change));
   return transaction.Commit();
 }
 
@@ -42,6 +42,9 @@ Result<void> FileData::Shrink(const Change& change, uint64_t size_bytes) {
   {
     Transaction transaction(*core_.allocator, core_.reader);
     media::Inode& inode = *TRY(transaction.EditInode(change.number));
+    // First: these take their places among the few groups of a transaction.
+    TRY(transaction.AdjustOrphans(GroupOf(PageOf(change.number)), 0));
+    TRY(KillPrivileges(transaction, inode, change));
     inode.size_bytes = size_bytes;
     SetModified(inode, CurrentTime());
     if (inode.body_form == media::BodyForm::kInline) {
@@ -49,7 +52,6 @@ Result<void> FileData::Shrink(const Change& change, uint64_t size_bytes) {
     } else {
       is_done = TRY(FreeBehind(transaction, inode, EndPageOf(size_bytes)));
     }
-    if (change.kill_privileges) TRY(KillPrivileges(transaction, inode));
     if (!is_done && (inode.flags & media::kInodeOrphan) == 0) {
       inode.flags |= media::kInodeOrphan;
       TRY(transaction.AdjustOrphans(GroupOf(PageOf(change.number)), +1));
@@ -64,6 +66,7 @@ Result<void> FileData::FinishTruncation(InodeNumber number) {
   for (bool is_done = false; !is_done;) {
     Transaction transaction(*core_.allocator, core_.reader);
     media::Inode& inode = *TRY(transaction.EditInode(number));
+    TRY(transaction.AdjustOrphans(GroupOf(PageOf(number)), 0));
     is_done = TRY(FreeBehind(transaction, inode, EndPageOf(inode.size_bytes)));
     // Without a name the mark stays: it also says that the inode goes with its last reference.
     if (is_done && inode.links > 0) {

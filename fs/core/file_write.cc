@@ -28,7 +28,9 @@ Result<uint64_t> FileData::Write(InodeNumber number, uint64_t offset,
   if (from.empty()) return 0;
   if (offset >= media::kMaxFileSize) return Failure(EFBIG);
   from = from.first(std::min<uint64_t>(from.size(), media::kMaxFileSize - offset));
-  return WriteLocked({number, options.kill_privileges}, inode, offset, from);
+  // Nobody keeps a file's capabilities over a change of its contents, not even root (KILLPRIV_V2).
+  const bool drop = !options.from_page_cache && HasFileCapability(inode);
+  return WriteLocked({number, options.kill_privileges, drop}, inode, offset, from);
 }
 
 Result<uint64_t> FileData::WriteLocked(const Change& change, const media::Inode& before,
@@ -46,7 +48,7 @@ Result<uint64_t> FileData::WriteLocked(const Change& change, const media::Inode&
   }
   while (done < from.size()) {
     const media::Inode inode = TRY(core_.reader.ReadInode(change.number));
-    const Change step{change.number, change.kill_privileges && done == 0};
+    const Change step = done == 0 ? change : Change{change.number};
     const Result<uint64_t> written = WriteStep(step, inode, offset + done, from.subspan(done));
     if (!written) {
       if (written.error().code == ENOSPC && done > 0) return done;
@@ -67,7 +69,7 @@ Result<void> FileData::WriteInline(const Change& change, uint64_t offset,
   const uint64_t size_bytes = std::max<uint64_t>(inode.size_bytes, offset + from.size());
   StoreInline(inode, std::span(contents).first(size_bytes));
   SetModified(inode, CurrentTime());
-  if (change.kill_privileges) TRY(KillPrivileges(transaction, inode));
+  TRY(KillPrivileges(transaction, inode, change));
   return transaction.Commit();
 }
 
@@ -75,7 +77,8 @@ Result<void> FileData::WriteInline(const Change& change, uint64_t offset,
 Result<bool> FileData::OverwriteInPlace(const Change& change, const media::Inode& before,
                                         uint64_t offset, std::span<const std::byte> from) {
   const uint64_t end = offset + from.size();
-  if (change.kill_privileges || end > before.size_bytes || IsAtomic(core_, before)) return false;
+  if (change.kill_privileges || change.drop_capability) return false;
+  if (end > before.size_bytes || IsAtomic(core_, before)) return false;
   if (!HasTimes(before, CurrentTime())) return false;
   absl::InlinedVector<FilePart, 4> parts;
   bool has_zeros = false;
@@ -111,12 +114,13 @@ Result<uint64_t> FileData::WriteTransaction(const Change& change, const media::I
   for (;;) {
     Transaction transaction(*core_.allocator, core_.reader);
     media::Inode& inode = *TRY(transaction.EditInode(change.number));
+    // First: what it frees takes its place among the few groups of a transaction.
+    TRY(KillPrivileges(transaction, inode, change));
     RangeWriter writer(core_, *placement_, transaction, inode, before);
     Result<uint64_t> written = writer.Write(offset, from);
     if (written && (!is_atomic || *written == from.size())) {
       inode.size_bytes = std::max(inode.size_bytes, offset + *written);
       SetModified(inode, CurrentTime());
-      if (change.kill_privileges) TRY(KillPrivileges(transaction, inode));
       const Result<void> committed = transaction.Commit();
       if (committed) return written;
       written = Failure(committed.error().code, committed.error().context);

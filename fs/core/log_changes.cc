@@ -8,6 +8,22 @@
 #include "pmemdev/base/check.h"
 
 namespace ingot {
+namespace {
+
+constexpr size_t kWordsPerLine = kCacheLineSize / kWordSize;
+
+// Most lines of a block are as they were: eight words at a time pass by.
+bool IsLineEqual(const std::byte* before, const std::byte* after) {
+  std::array<uint64_t, kWordsPerLine> a;
+  std::array<uint64_t, kWordsPerLine> b;
+  std::memcpy(a.data(), before, sizeof(a));
+  std::memcpy(b.data(), after, sizeof(b));
+  uint64_t differs = 0;
+  for (size_t i = 0; i < kWordsPerLine; ++i) differs |= a[i] ^ b[i];
+  return differs == 0;
+}
+
+}  // namespace
 
 Result<void> LogChangedWords(Lane& lane, MediaOffset at, std::span<const std::byte> before,
                              std::span<const std::byte> after) {
@@ -22,6 +38,11 @@ Result<void> LogChangedWords(Lane& lane, MediaOffset at, std::span<const std::by
   // Runs are gathered here, so that any alignment of the copies will do.
   std::array<uint64_t, kPageSize / kWordSize> run;
   for (size_t i = 0; i < words;) {
+    if (i % kWordsPerLine == 0 && i + kWordsPerLine <= words &&
+        IsLineEqual(before.data() + i * kWordSize, after.data() + i * kWordSize)) {
+      i += kWordsPerLine;
+      continue;
+    }
     size_t count = 0;
     while (i + count < words && word_of(before, i + count) != word_of(after, i + count)) {
       run[count] = word_of(after, i + count);

@@ -34,6 +34,12 @@ Result<void> CheckMayRemove(const media::Inode& directory, const media::Inode& f
   return {};
 }
 
+Result<void> UncountSubdirectory(media::Inode& parent) {
+  if (parent.links <= 2) return Failure(EUCLEAN, fmt::format("inode {}: links", parent.number));
+  --parent.links;
+  return {};
+}
+
 Result<Directory::Found> FindUnlocked(Core& core, InodeNumber parent, std::string_view name) {
   const SharedInodeLock lock(core.locks, parent);
   const media::Inode directory = TRY(core.reader.ReadInode(parent));

@@ -30,6 +30,9 @@ Result<void> CheckMayAdd(const media::Inode& directory);
 // May this name be taken away? EPERM: the directory or the file is immutable or append-only.
 Result<void> CheckMayRemove(const media::Inode& directory, const media::Inode& file);
 
+// A subdirectory left `parent`, whose link its ".." was. EUCLEAN: it had none.
+Result<void> UncountSubdirectory(media::Inode& parent);
+
 // The entry, found under a short shared lock: true at some moment only. ENOENT, ENOTDIR, ESTALE.
 Result<Directory::Found> FindUnlocked(Core& core, InodeNumber parent, std::string_view name);
 

@@ -38,7 +38,10 @@ Result<Attributes> Names::Lookup(InodeNumber parent, std::string_view name) {
     } else {
       child = TRY(core_.directories.Find(directory, name)).inode;
     }
-    if (!core_.device.geometry().Contains(PageOf(child))) {
+    // Neither outside of the pool nor a bitmap: what is counted there is the page array's own.
+    const uint32_t index = IndexInGroup(PageOf(child));
+    if (child.value == 0 || !core_.device.geometry().Contains(PageOf(child)) ||
+        (index != media::kFirstInodePage && index < media::kReservedPagesPerGroup)) {
       return Failure(EUCLEAN,
                      fmt::format("inode {}: entry of inode {}", parent.value, child.value));
     }

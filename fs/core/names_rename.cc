@@ -86,7 +86,13 @@ Result<void> CheckNotAtOrAbove(Core& core, InodeNumber ancestor, InodeNumber fro
   return tl::unexpected<Error>(above.error());
 }
 
-// A directory came under (or left) `parent`: its ".." counts there.
+// What is locked was chosen by the entries' types.
+Result<void> CheckEntryType(const Directory::Found& entry, const media::Inode& inode) {
+  if (S_ISDIR(inode.mode) == (entry.type == DT_DIR)) return {};
+  return Failure(EUCLEAN, fmt::format("inode {}: entry of another type", inode.number));
+}
+
+// A directory came under `parent`: its ".." counts there.
 Result<void> CountSubdirectory(media::Inode& parent) {
   if (parent.links >= media::kMaxLinks) return Failure(EMLINK);
   ++parent.links;
@@ -188,21 +194,18 @@ Result<Names::LeftOver> Names::Move(Transaction& transaction, ExclusiveInodeLock
   TRY(names::CheckMayRemove(*directory, *source));
   const bool is_directory = S_ISDIR(source->mode);
   const uint8_t type = names::EntryType(source->mode);
-  if (is_directory != (plan.source.type == DT_DIR)) {
-    return Failure(EUCLEAN, fmt::format("inode {}: entry of another type", source->number));
-  }
+  TRY(CheckEntryType(plan.source, *source));
 
-  LeftOver left_over;
+  media::Inode* target = nullptr;
   if (plan.target) {
-    media::Inode* target = TRY(transaction.EditInode(plan.target->inode));
+    target = TRY(transaction.EditInode(plan.target->inode));
     TRY(names::CheckMayRemove(*new_directory, *target));
     if (is_directory && !S_ISDIR(target->mode)) return Failure(ENOTDIR);
     if (!is_directory && S_ISDIR(target->mode)) return Failure(EISDIR);
     if (is_directory && target->entry_count != 0) return Failure(ENOTEMPTY);
     TRY(core_.directories.Replace(transaction, *new_directory, plan.new_name, plan.source.inode,
                                   type));
-    if (is_directory) --new_directory->links;
-    left_over = TRY(DropName(transaction, *target));
+    if (is_directory) TRY(names::UncountSubdirectory(*new_directory));
   } else {
     TRY(names::CheckMayAdd(*new_directory));
     TRY(core_.directories.Insert(transaction, *new_directory, plan.new_name, plan.source.inode,
@@ -221,14 +224,15 @@ Result<Names::LeftOver> Names::Move(Transaction& transaction, ExclusiveInodeLock
     TRY(core_.directories.Erase(transaction, *directory, plan.name));
   }
   if (is_directory) {
-    --directory->links;
+    TRY(names::UncountSubdirectory(*directory));
     TRY(CountSubdirectory(*new_directory));
     source->parent = plan.new_parent.value;
   }
   SetModified(*directory, now);
   SetModified(*new_directory, now);
   SetChanged(*source, now);
-  return left_over;
+  // Last, for it takes what room the transaction has left.
+  return target == nullptr ? LeftOver{} : DropName(transaction, *target);
 }
 
 Result<void> Names::Exchange(Transaction& transaction, const RenamePlan& plan) {
@@ -239,17 +243,19 @@ Result<void> Names::Exchange(Transaction& transaction, const RenamePlan& plan) {
   media::Inode* target = TRY(transaction.EditInode(plan.target->inode));
   TRY(names::CheckMayRemove(*directory, *source));
   TRY(names::CheckMayRemove(*new_directory, *target));
+  TRY(CheckEntryType(plan.source, *source));
+  TRY(CheckEntryType(*plan.target, *target));
 
   TRY(core_.directories.Replace(transaction, *directory, plan.name, plan.target->inode,
                                 names::EntryType(target->mode)));
   TRY(core_.directories.Replace(transaction, *new_directory, plan.new_name, plan.source.inode,
                                 names::EntryType(source->mode)));
   if (S_ISDIR(source->mode)) {
-    --directory->links;
+    TRY(names::UncountSubdirectory(*directory));
     source->parent = plan.new_parent.value;
   }
   if (S_ISDIR(target->mode)) {
-    --new_directory->links;
+    TRY(names::UncountSubdirectory(*new_directory));
     TRY(CountSubdirectory(*directory));
     target->parent = plan.parent.value;
   }

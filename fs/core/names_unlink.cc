@@ -57,7 +57,7 @@ Result<void> Names::Remove(InodeNumber parent, std::string_view name, Removal ki
       if (is_directory && inode->entry_count != 0) return Failure(ENOTEMPTY);
 
       TRY(core_.directories.Erase(transaction, *directory, name));
-      if (is_directory) --directory->links;
+      if (is_directory) TRY(names::UncountSubdirectory(*directory));
       SetModified(*directory, CurrentTime());
       left_over = TRY(DropName(transaction, *inode));
       TRY(transaction.Commit());

@@ -41,8 +41,7 @@ Result<bool> Orphans::FreeNow(Transaction& transaction, media::Inode& inode) {
   CHECK(inode.links == 0 && !core_.inodes.IsReferenced(number), "inode {}", number.value);
   // The inode's group takes its place among the few of a transaction before its pages take all.
   TRY(transaction.AdjustOrphans(GroupOfInode(inode), 0));
-  const bool had_pages = inode.body_form == media::BodyForm::kTree ||
-                         inode.body_form == media::BodyForm::kBacked;
+  const bool had_pages = inode.body_form == media::BodyForm::kTree;
   if (S_ISDIR(inode.mode)) {
     // An empty directory has no leaves; freeing others would lose what they name.
     if (had_pages) {
@@ -94,6 +93,7 @@ Result<bool> Orphans::IsReclaimable(InodeNumber number) const {
 Result<void> Orphans::CompleteTruncation(InodeNumber number) {
   for (;;) {
     const ExclusiveInodeLocks lock(core_.locks, number);
+    if (core_.inodes.CheckNumber(number).error_code() == ESTALE) return {};
     Transaction transaction(*core_.allocator, core_.reader);
     media::Inode* inode = TRY(transaction.EditInode(number));
     if (!IsOrphan(*inode) || inode->links == 0) return {};
@@ -110,8 +110,9 @@ Result<uint64_t> Orphans::RecoverPage(LogicalPage page) {
   for (uint32_t slot = 0; slot < media::kInodesPerPage; ++slot) {
     const InodeNumber number(page.value * media::kInodesPerPage + slot);
     if (number.value == 0) continue;
-    Result<media::Inode> inode = [&] {
+    Result<media::Inode> inode = [&]() -> Result<media::Inode> {
       const SharedInodeLock lock(core_.locks, number);
+      TRY(core_.inodes.CheckNumber(number));
       return core_.reader.ReadInode(number);
     }();
     Result<void> done;

@@ -115,6 +115,7 @@ class Transaction {
   Result<void> LogEdits();
   Result<void> CommitStaged();
   void NoteDescriptors();
+  void DistrustEdits();
   void NoteAllocation(const Allocation& allocation);
 
   Allocator& allocator_;

@@ -28,10 +28,27 @@ Result<void> Transaction::Commit() {
       NoteAllocation(allocation);
       allocator_.Consume(std::move(allocation.claim));
     }
-    NoteDescriptors();
+    if (result) {
+      NoteDescriptors();
+    } else {
+      DistrustEdits();
+    }
   }
   allocator_.Finish(std::span(changes_), committed);
   return result;
+}
+
+// Memory may show half of the words until the next recovery. Nobody is kept waiting for that:
+// whoever reads these blocks looks at their checksums again, and finds them right or EUCLEAN.
+void Transaction::DistrustEdits() {
+  const auto distrust = [&](LogicalPage page) {
+    device_.page_array().Get(page).flags.fetch_and(static_cast<uint8_t>(~kPageVerified));
+  };
+  for (const auto& edit : blocks_) distrust(edit->page);
+  for (const GroupChange& change : changes_) {
+    distrust(FirstPageOf(change.group) + media::kAllocatedBitmapPage);
+    distrust(FirstPageOf(change.group) + media::kInodeBitmapPage);
+  }
 }
 
 void Transaction::SealEdits() {
@@ -121,6 +138,8 @@ void Transaction::NoteDescriptors() {
   for (const auto& edit : blocks_) {
     PageDescriptor& descriptor = device_.page_array().Get(edit->page);
     descriptor.owner.store(edit->identity.owner.value, std::memory_order_relaxed);
+    // Nearly always set already: a look is cheaper than a locked instruction.
+    if ((descriptor.flags.load(std::memory_order_relaxed) & kPageVerified) != 0) continue;
     descriptor.flags.fetch_or(kPageVerified, std::memory_order_release);
   }
 }

@@ -18,6 +18,9 @@ namespace ingot {
 
 class FileData;
 
+// What a file may do when it is run; gone with any change of its contents.
+inline constexpr std::string_view kCapabilityName = "security.capability";
+
 enum class XattrSetMode : uint8_t { kAny, kCreate, kReplace };
 
 // One of several changes that go together. No value: remove it if it is there.

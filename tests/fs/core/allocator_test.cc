@@ -3,6 +3,8 @@
 // the bitmaps, nothing leaks through an abort, and a reopened pool says the same.
 #include "fs/core/allocator.h"
 
+#include <array>
+#include <atomic>
 #include <random>
 #include <set>
 #include <thread>
@@ -234,6 +236,46 @@ TEST_F(AllocatorTest, ThreadsNeverShareAPage) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(allocator().Count().free_pages, total);
   EXPECT_EQ(CheckMedia(), total);
+}
+
+// The reserve is what a full pool is emptied with: threads that look at the same free pages must
+// not take it.
+TEST_F(AllocatorTest, RacingClaimsLeaveTheReserve) {
+  Make(400 * kMiB);
+  const uint64_t reserve = allocator().Count().reserve_pages;
+  std::vector<Claim> held;
+  for (;;) {
+    Result<Claim> claim = allocator().Take({.pages = 512});
+    if (!claim) break;
+    held.push_back(std::move(*claim));
+  }
+  for (int round = 0; round < 100 && held.size() > 4; ++round) {
+    held.erase(held.begin(), held.begin() + 1);
+    std::atomic<int> ready{0};
+    std::array<std::vector<Claim>, 4> taken;
+    std::vector<std::thread> threads;
+    for (auto& mine : taken) {
+      threads.emplace_back([&] {
+        ++ready;
+        while (ready.load() < 4) {
+        }
+        for (int i = 0; i < 20; ++i) {
+          Result<Claim> claim = allocator().Take({.pages = 512});
+          if (claim) mine.push_back(std::move(*claim));
+        }
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    uint64_t left = 0;
+    std::vector<Claim> rest;
+    for (;;) {
+      Result<Claim> claim = allocator().Take({.pages = 512, .from_reserve = true});
+      if (!claim) break;
+      left += claim->count();
+      rest.push_back(std::move(*claim));
+    }
+    ASSERT_GE(left, reserve) << "round " << round;
+  }
 }
 
 }  // namespace
