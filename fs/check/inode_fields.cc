@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -80,18 +82,31 @@ class Fixer {
   bool changed_ = false;
 };
 
-// The generation that the inode's own blocks were written under, if it has any; else any will do.
-uint32_t GenerationOf(const Context& context, const media::Inode& inode) {
-  uint64_t page = inode.xattr_page;
+struct OwnBlock {
+  LogicalPage page;
+  BlockKind kind;
+};
+
+// The first block that names this inode as its owner, if it has any: a node, a leaf, or the head of
+// its attributes.
+std::optional<OwnBlock> FirstBlockOf(const media::Inode& inode) {
   const bool has_block = inode.tree_height > 0 || S_ISDIR(inode.mode);
   if (inode.body_form == media::BodyForm::kTree && has_block) {
     media::Record record;
     std::copy_n(inode.tail.begin(), sizeof(record), WritableBytesOf(record).begin());
-    page = record.value;
+    return OwnBlock{LogicalPage(record.value), inode.tree_height > 0 ? BlockKind::kTreeNode
+                                                                     : BlockKind::kDirectoryLeaf};
   }
+  if (inode.xattr_page == 0) return std::nullopt;
+  return OwnBlock{LogicalPage(inode.xattr_page), BlockKind::kXattrHead};
+}
+
+// The generation that the inode's own blocks were written under, if it has any; else any will do.
+uint32_t GenerationOf(const Context& context, const media::Inode& inode) {
+  const std::optional<OwnBlock> block = FirstBlockOf(inode);
   media::BlockHeader header{};
-  if (page != 0 && context.MayHold(LogicalPage(page), 1) &&
-      context.device.Read(OffsetOf(LogicalPage(page)), WritableBytesOf(header)) &&
+  if (block && context.MayHold(block->page, 1) &&
+      context.device.Read(OffsetOf(block->page), WritableBytesOf(header)) &&
       header.owner == inode.number && header.owner_generation != 0) {
     return header.owner_generation;
   }
@@ -126,6 +141,9 @@ void FixByType(Fixer& fixer, media::Inode& inode) {
     fixer.Set("parent", inode.parent, uint64_t{0});
     fixer.Set("entry_count", inode.entry_count, uint64_t{0});
   }
+  if (S_ISLNK(inode.mode) && inode.body_form == media::BodyForm::kTree && inode.size_bytes == 0) {
+    fixer.Set("size_bytes", inode.size_bytes, kMaxSymlinkSize);
+  }
   const uint64_t max_size = S_ISLNK(inode.mode) ? kMaxSymlinkSize : media::kMaxFileSize;
   if (inode.size_bytes > max_size) fixer.Set("size_bytes", inode.size_bytes, max_size);
 }
@@ -142,6 +160,18 @@ const char* FatalInodeFault(InodeNumber number, const media::Inode& inode) {
   if (!IsKnownType(inode.mode)) return "type";
   if (number.value == media::kRootInode && !S_ISDIR(inode.mode)) return "not a directory";
   return FatalBodyFault(inode);
+}
+
+bool IsVouchedFor(const Context& context, InodeNumber number, const media::Inode& inode) {
+  media::Inode sealed = inode;
+  if (inode.magic != media::kInodeMagic || inode.number != number.value) return false;
+  SealInode(sealed);
+  if (FatalInodeFault(number, sealed) != nullptr) return false;
+  const std::optional<OwnBlock> block = FirstBlockOf(inode);
+  if (!block || !context.MayHold(block->page, 1)) return false;
+  alignas(kCacheLineSize) std::array<std::byte, kPageSize> copy;
+  return context.reader.Copy(block->page, {block->kind, number, inode.generation}, copy)
+      .has_value();
 }
 
 bool FixInodeFields(Context& context, media::Inode& inode) {

@@ -48,7 +48,8 @@ void Remember(Context& context, const media::Inode& inode) {
   facts.links = inode.links;
   facts.type = static_cast<uint8_t>(IFTODT(inode.mode));
   facts.orphan = orphan;
-  facts.has_content = inode.body_form != media::BodyForm::kEmpty || inode.size_bytes != 0;
+  facts.has_content = inode.body_form != media::BodyForm::kEmpty || inode.size_bytes != 0 ||
+                      inode.xattr_bytes != 0 || inode.xattr_page != 0;
   if (orphan) {
     ++context.groups[GroupOf(PageOf(number)).value].orphans;
     ++context.counts.orphans;
@@ -70,8 +71,8 @@ bool IsUsable(const media::Inode& inode) {
   return BlockReader::ValidateInode(InodeNumber(inode.number), sealed).has_value();
 }
 
-Result<void> CheckInode(Context& context, media::Inode inode) {
-  bool changed = FixInodeFields(context, inode);
+Result<void> CheckInode(Context& context, media::Inode inode, bool changed) {
+  changed |= FixInodeFields(context, inode);
   if (!S_ISDIR(inode.mode)) {
     changed |= TRY(CheckFile(context, inode));
     if (!IsUsable(inode)) return DropInode(context, InodeNumber(inode.number), "impossible body");
@@ -107,10 +108,14 @@ Result<void> CheckSlots(Context& context, LogicalPage page, const Slots& slots) 
       --group.free_slots;
     } else if (IsFree(inode)) {
       if (number != kRoot) ++group.free_slots;
-    } else if (const char* why = FatalInodeFault(number, inode); why != nullptr) {
-      TRY(DropInode(context, number, why));
+    } else if (const char* why = FatalInodeFault(number, inode); why == nullptr) {
+      TRY(CheckInode(context, inode, false));
+    } else if (IsVouchedFor(context, number, inode)) {
+      context.Report(FindingKind::kInodeDamaged, At(number),
+                     fmt::format("inode {}: {}; its blocks vouch for it", number.value, why));
+      TRY(CheckInode(context, inode, true));
     } else {
-      TRY(CheckInode(context, inode));
+      TRY(DropInode(context, number, why));
     }
   }
   return {};
@@ -154,7 +159,8 @@ Result<bool> ScanInodePage(Context& context, LogicalPage page) {
   if (!context.device.Read(OffsetOf(page), std::as_writable_bytes(std::span(slots)))) {
     context.Report(FindingKind::kInodeUnreadable, At(page),
                    fmt::format("page {}: eight inodes can't be read", page.value));
-    if (context.repairing()) {
+    // What only a doubtful bitmap calls inodes may be a file's data, whose error must stay one.
+    if (context.repairing() && (first || context.groups[GroupOf(page).value].inodes_valid)) {
       ++context.fixed;
       TRY(context.writer->ZeroPage(page));
     }
@@ -165,7 +171,9 @@ Result<bool> ScanInodePage(Context& context, LogicalPage page) {
   for (uint32_t slot = 0; slot < slots.size(); ++slot) {
     if (IsFree(slots[slot])) continue;
     all_free = false;
-    any_valid |= FatalInodeFault(NumberAt(page, slot), slots[slot]) == nullptr;
+    const InodeNumber number = NumberAt(page, slot);
+    any_valid |= FatalInodeFault(number, slots[slot]) == nullptr ||
+                 IsVouchedFor(context, number, slots[slot]);
   }
   // Where the bitmap is doubtful, a page of zeros may be anybody's.
   const bool maybe_empty = all_free && context.groups[GroupOf(page).value].inodes_valid;
@@ -191,7 +199,7 @@ Result<bool> AdoptInodePage(Context& context, InodeNumber inode) {
   const GroupFacts& group = context.groups[GroupOf(page).value];
   const bool trusted = group.inodes_valid || (group.entry_valid && !group.initialised);
   const bool first = IndexInGroup(page) == media::kFirstInodePage;
-  if (trusted || (!first && !context.MayHold(page, 1)) || context.metadata.Contains(page)) {
+  if (trusted || (!first && !context.MayHold(page, 1)) || context.used.Contains(page)) {
     return false;
   }
   const Result<media::Inode> copy = context.reader.ReadInodeUnchecked(inode);

@@ -24,6 +24,12 @@ Result<bool> AdoptInodePage(Context& context, InodeNumber inode);
 // FixInodeFields's.
 [[nodiscard]] const char* FatalInodeFault(InodeNumber number, const media::Inode& inode);
 
+// An inode with a wrong checksum is kept if a block of its own, itself whole, names this inode and
+// generation: what hangs on it is proven block by block then. Nothing vouches for inline contents
+// or for extents in the inode.
+[[nodiscard]] bool IsVouchedFor(const Context& context, InodeNumber number,
+                                const media::Inode& inode);
+
 // Sets fields right whose true value is known, each reported. True if anything changed.
 bool FixInodeFields(Context& context, media::Inode& inode);
 

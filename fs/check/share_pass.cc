@@ -100,12 +100,19 @@ Result<void> PunchRange(Context& context, Core& core, const SharedRange& range) 
 Result<void> FindSharers(Context& context) {
   context.shared.clear();
   if (context.conflicts.empty()) return {};
+  // All claims on the lowest pages; those from `limit` on are found in the next round.
   std::vector<DataClaim> claims;
+  LogicalPage limit(UINT64_MAX);
   TRY(ForEachExtent(context, [&](const media::Inode& inode, const Extent& extent) -> Result<void> {
     if (!context.conflicts.Intersects(extent.start, extent.pages)) return {};
-    for (uint32_t i = 0; i < extent.pages && claims.size() < kMaxClaims; ++i) {
+    for (uint32_t i = 0; i < extent.pages && extent.start + i < limit; ++i) {
       if (!context.conflicts.Contains(extent.start + i)) continue;
       claims.push_back({extent.start + i, InodeNumber(inode.number), extent.file_page + i});
+      if (claims.size() < 2 * kMaxClaims) continue;
+      const auto middle = claims.begin() + static_cast<std::ptrdiff_t>(kMaxClaims);
+      std::ranges::nth_element(claims, middle);
+      limit = middle->page + 1;
+      std::erase_if(claims, [limit](const DataClaim& claim) { return claim.page >= limit; });
     }
     return {};
   }));

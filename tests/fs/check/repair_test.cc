@@ -20,7 +20,7 @@ using check::FindingKind;
 void DamageMuch(PoolCopy& copy) {
   const PopulatedPool& pool = PopulatedPool::Get();
   const auto number = [&pool](const char* path) { return pool.Inode(path); };
-  copy.Inode(number("outer")).checksum ^= 1;  // its contents are lost and saved
+  copy.Inode(number("outer")).magic ^= 1;  // its contents are lost and saved
   copy.Inode(number("linked")).links = 5;
   copy.Seal(number("linked"));
   media::Record* record = copy.Records(number("small"));
