@@ -242,6 +242,7 @@ Result<void> ApplyOption(std::string_view option, bool sloppy, Request& request)
     const auto* flag = std::ranges::find_if(kFlags, is_name, &Flag::name);
     if (flag != std::end(kFlags)) {
       flag->apply(request);
+      request.given.emplace_back(name);
       return {};
     }
     if (std::ranges::any_of(kSwallowed, is_name)) return {};
@@ -253,6 +254,7 @@ Result<void> ApplyOption(std::string_view option, bool sloppy, Request& request)
     const auto* valued = std::ranges::find_if(kValued, is_name, &Valued::name);
     if (valued != std::end(kValued)) {
       if (value.empty()) return Failure(EINVAL, fmt::format("option '{}' wants a value", name));
+      request.given.emplace_back(name);
       return valued->apply(request, name, value);
     }
     if (std::ranges::any_of(kSwallowedWithValue, is_name)) return {};

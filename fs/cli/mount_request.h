@@ -21,6 +21,7 @@ struct MountRequest {
   // Said explicitly, which a remount has to know.
   std::optional<bool> read_only;
   std::optional<bool> suid, dev, exec;
+  std::vector<std::string> given;  // every option by name
   bool nofail = false;
   bool uses_source = false;          // fsname= or source= chose the first column of /proc/mounts
   std::vector<std::string> ignored;  // unknown options that `sloppy` let pass

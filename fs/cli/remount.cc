@@ -3,10 +3,14 @@
 #include "fs/cli/remount.h"
 
 #include <sys/mount.h>
+#include <sys/xattr.h>
+
+#include <algorithm>
 
 #include <fmt/format.h>
 
 #include "fs/admin/status.h"
+#include "fs/fuse/introspection.h"
 
 namespace ingot::cli {
 namespace {
@@ -41,6 +45,39 @@ std::optional<bool> Not(const std::optional<bool>& value) {
   return value.has_value() ? std::optional(!*value) : std::nullopt;
 }
 
+Result<void> TellDaemon(const std::string& mountpoint, std::string_view mode) {
+  const std::string name(kRemountXattr);
+  if (setxattr(mountpoint.c_str(), name.c_str(), mode.data(), mode.size(), 0) == 0) return {};
+  return errno == EROFS ? Result<void>() : FailureFromErrno("telling the daemon");
+}
+
+// What only a new mount can change must not look as if it had been changed.
+Result<void> RefuseFixed(const admin::MountEntry& mount, const MountRequest& request) {
+  const admin::Json status = TRY(admin::Status(mount.mountpoint));
+  const auto is_running = [&](const char* key, const auto& value) {
+    return !status.contains("mount") || status["mount"].value(key, value) == value;
+  };
+  const auto refuse = [&](std::string_view what) {
+    return Failure(EINVAL, fmt::format("option '{}' can't be changed on a mounted pool. Hint: "
+                                       "ingot umount {} and mount it again",
+                                       what, mount.mountpoint));
+  };
+  const auto given = [&](std::string_view name) {
+    return std::ranges::find(request.given, name) != request.given.end();
+  };
+  const bool atomic = request.mount.volume.atomic;
+  if ((given("atomic") || given("noatomic")) && !is_running("atomic", atomic)) {
+    return refuse(atomic ? "atomic" : "noatomic");
+  }
+  const std::string cache = request.mount.cache == CacheMode::kSmall ? "small" : "none";
+  if (given("cache") && !is_running("cache", cache)) return refuse("cache=" + cache);
+  if (given("strictatime") && !is_running("atime", std::string("strictatime"))) {
+    return refuse("strictatime");
+  }
+  if (given("noatime") && !is_running("atime", std::string("noatime"))) return refuse("noatime");
+  return {};
+}
+
 }  // namespace
 
 unsigned long RemountFlags(const admin::MountEntry& mount, const MountRequest& request) {
@@ -65,12 +102,16 @@ Result<void> Remount(const std::string& mountpoint, const MountRequest& request)
                                         mountpoint));
     }
   }
+  TRY(RefuseFixed(*mount, request));
   const unsigned long flags = MS_REMOUNT | RemountFlags(*mount, request);
+  // The daemon first on the way to read-only, last on the way back: an attribute can be set only
+  // while the mount is writable.
+  if (request.read_only == true) TRY(TellDaemon(mountpoint, "ro"));
   if (::mount(mount->source.c_str(), mount->mountpoint.c_str(), mount->type.c_str(), flags,
               nullptr) != 0) {
     return FailureFromErrno("mount");
   }
-  return {};
+  return request.read_only == false ? TellDaemon(mountpoint, "rw") : Result<void>();
 }
 
 }  // namespace ingot::cli

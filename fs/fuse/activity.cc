@@ -97,9 +97,15 @@ Activity::Busy::~Busy() {
 }
 
 void Activity::WhileQuiescent(const std::function<void()>& action) {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard pause(pause_mutex_);
   paused_.store(true);
-  for (const auto& slot : slots_) {
+  // A thread whose slot comes later than this list looks at paused_ after it has said it is busy.
+  std::vector<Slot*> slots;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& slot : slots_) slots.push_back(slot.get());
+  }
+  for (const Slot* slot : slots) {
     while (slot->busy.load()) std::this_thread::sleep_for(std::chrono::microseconds(20));
   }
   action();

@@ -81,7 +81,8 @@ class Activity {
 
   const uint64_t id_;  // tells activities apart even if one is made where another one was
   std::atomic<bool> paused_{false};
-  mutable std::mutex mutex_;  // guards slots_; held through a pause, so that no slot appears in it
+  std::mutex pause_mutex_;    // one pause at a time; never taken by a request
+  mutable std::mutex mutex_;  // guards slots_, shortly: requests take it too
   std::vector<std::unique_ptr<Slot>> slots_;
 };
 

@@ -85,8 +85,8 @@ Result<void> RunInBackground(
   if (chdir("/") != 0) _exit(EXIT_FAILURE);
   bool told = false;
   const Result<void> result = work([&] {
-    LeaveTerminal();
     Tell(ends[1], 0, {});
+    LeaveTerminal();
     told = true;
   });
   if (!told)

@@ -2,6 +2,7 @@
 // Parses /proc/PID/status, whose id may be that of any thread.
 #include "fs/fuse/caller.h"
 
+#include <filesystem>
 #include <fstream>
 #include <optional>
 #include <sstream>
@@ -23,7 +24,16 @@ std::optional<std::string> StatusField(pid_t pid, const std::string& key) {
 
 }  // namespace
 
+bool IsInOurUserNamespace(pid_t pid) {
+  std::error_code error;
+  const auto theirs =
+      std::filesystem::read_symlink("/proc/" + std::to_string(pid) + "/ns/user", error);
+  if (error) return false;
+  return theirs == std::filesystem::read_symlink("/proc/self/ns/user", error) && !error;
+}
+
 bool HasCapability(pid_t pid, int capability) {
+  if (!IsInOurUserNamespace(pid)) return false;
   const auto field = StatusField(pid, "CapEff:");
   if (!field) return false;
   std::istringstream text(*field);

@@ -10,7 +10,10 @@
 
 namespace ingot {
 
-[[nodiscard]] bool HasCapability(pid_t pid, int capability);  // CAP_*, effective
+// In a user namespace of its own anybody has all capabilities, over nothing of ours.
+[[nodiscard]] bool IsInOurUserNamespace(pid_t pid);
+// CAP_*, effective, in the daemon's own user namespace.
+[[nodiscard]] bool HasCapability(pid_t pid, int capability);
 [[nodiscard]] bool IsInGroup(pid_t pid, uint32_t gid);        // filesystem or supplementary group
 
 }  // namespace ingot

@@ -18,7 +18,7 @@ inline constexpr uint32_t kMaxTransferBytes = 1 << 20;
 struct Negotiated {
   bool opendir_can_be_skipped = false;  // the kernel needs neither OPENDIR nor RELEASEDIR
   bool shared_mappings = false;         // MAP_SHARED works on files opened without page cache
-  bool io_uring = false;                // asked for; libfuse falls back by itself
+  bool io_uring = false;                // wanted and offered; after the handshake: in use
   uint32_t protocol_minor = 0;
   std::vector<std::string> capabilities;  // names of those in force, for status
 };

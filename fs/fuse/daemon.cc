@@ -41,17 +41,16 @@ Result<void> RunDaemon(Volume& volume, const MountOptions& options, const ReadyC
   PrepareProcess();
   const auto session = TRY(Session::Create(volume, options));
   // From here on threads are made; none of them may take the signals.
-  const SignalWatch signals([&] { session->Stop(); });
+  const auto signals = TRY(SignalWatch::Start([&] { session->Stop(); }));
   TRY(session->Mount());
   log::Info("mounted, pool={} mountpoint={}", options.pool_path, options.mountpoint);
-  Result<void> served;
-  {
-    const Maintenance maintenance(volume, session->activity());
-    served = session->Serve([&] {
+  const Result<void> served = [&]() -> Result<void> {
+    const auto maintenance = TRY(Maintenance::Start(volume, session->activity()));
+    return session->Serve([&] {
       NotifySupervisor();
       ready();
     });
-  }
+  }();
   session->Unmount();
   log::Info("unmounted, pool={} mountpoint={}", options.pool_path, options.mountpoint);
   return served;

@@ -66,8 +66,11 @@ fuse_entry_param DirectoryBuffer::Describe(const DirectoryEntry& entry) {
   // READDIRPLUS, and all changes come through it. The type is compared all the same.
   const auto attributes = names_.LookupByNumber(entry.inode, std::nullopt);
   if (!attributes) return description;
+  if (IFTODT(attributes->mode) != entry.type) {
+    names_.Forget(entry.inode, 1);
+    return description;
+  }
   referenced_.push_back(entry.inode);
-  if (IFTODT(attributes->mode) != entry.type) return description;
   return ToEntry(*attributes);
 }
 

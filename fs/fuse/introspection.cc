@@ -7,10 +7,11 @@
 namespace ingot {
 
 bool IsVirtualXattr(std::string_view name) {
-  return name == kStatusXattr || name == kMapXattr;
+  return name == kStatusXattr || name == kMapXattr || name == kRemountXattr;
 }
 
 Result<std::string> ReadVirtualXattr(Session& session, InodeNumber inode, std::string_view name) {
+  if (name == kRemountXattr) return Failure(ENODATA);
   if (name == kMapXattr) return MapReport(session.volume(), inode);
   if (inode != Volume::kRoot) return Failure(ENODATA);
   return StatusReport(session);

@@ -17,6 +17,9 @@ class Session;
 inline constexpr std::string_view kStatusXattr = "user.ingot.status";
 inline constexpr std::string_view kMapXattr = "user.ingot.map";
 
+// Set on the root by `ingot mount -o remount`: "ro" or "rw".
+inline constexpr std::string_view kRemountXattr = "user.ingot.remount";
+
 [[nodiscard]] bool IsVirtualXattr(std::string_view name);
 // The value; ENODATA: not on this inode.
 Result<std::string> ReadVirtualXattr(Session& session, InodeNumber inode, std::string_view name);

@@ -7,6 +7,7 @@
 #include <chrono>
 
 #include "pmemdev/base/log.h"
+#include "pmemdev/base/thread.h"
 
 namespace ingot {
 namespace {
@@ -15,10 +16,17 @@ constexpr auto kBudgetCheckEvery = std::chrono::milliseconds(500);
 
 }  // namespace
 
+Result<std::unique_ptr<Maintenance>> Maintenance::Start(Volume& volume, Activity& activity) {
+  std::unique_ptr<Maintenance> maintenance(new Maintenance(volume, activity));
+  maintenance->thread_ = TRY(StartThread([raw = maintenance.get()] { raw->Run(); }));
+  return maintenance;
+}
+
 Maintenance::Maintenance(Volume& volume, Activity& activity)
-    : volume_(volume), activity_(activity), thread_([this] { Run(); }) {}
+    : volume_(volume), activity_(activity) {}
 
 Maintenance::~Maintenance() {
+  if (!thread_.joinable()) return;
   {
     const std::lock_guard lock(mutex_);
     stop_.store(true);

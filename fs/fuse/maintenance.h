@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <memory>
 #include <mutex>
 #include <thread>
 
@@ -16,11 +17,13 @@ namespace ingot {
 
 class Maintenance {
  public:
-  Maintenance(Volume& volume, Activity& activity);
+  // EAGAIN, ENOMEM: no thread.
+  static Result<std::unique_ptr<Maintenance>> Start(Volume& volume, Activity& activity);
   ~Maintenance();
   Maintenance(const Maintenance&) = delete;
 
  private:
+  Maintenance(Volume& volume, Activity& activity);
   void Run();
   void RecoverOrphans();
   bool SleepUnlessStopped();

@@ -5,6 +5,7 @@
 #include "fs/fuse/attribute_conversion.h"
 #include "fs/fuse/operations.h"
 #include "fs/fuse/request.h"
+#include "fs/fuse/session.h"
 
 namespace ingot {
 namespace {
@@ -61,7 +62,7 @@ Result<void> Setattr(Request& request, fuse_ino_t number, struct stat* wanted, i
 Result<void> Readlink(Request& request, fuse_ino_t inode) {
   const InodeNumber number(inode);
   request.Target(TRY(request.volume().names().ReadLink(number)));
-  request.volume().attributes().TouchAtime(number);
+  request.session().TouchAtime(number);
   return {};
 }
 

@@ -12,6 +12,7 @@
 
 #include "fs/fuse/operations.h"
 #include "fs/fuse/request.h"
+#include "fs/fuse/session.h"
 #include "pmemdev/poison.h"
 
 namespace ingot {
@@ -66,7 +67,7 @@ Result<void> Read(Request& request, fuse_ino_t number, size_t size_bytes, off_t 
   const InodeNumber inode(number);
   const bool atime_is_stale =
       TRY(ReadAndReply(request, inode, static_cast<uint64_t>(offset), size_bytes));
-  if (atime_is_stale) request.volume().attributes().TouchAtime(inode);
+  if (atime_is_stale) request.session().TouchAtime(inode);
   return {};
 }
 

@@ -4,6 +4,7 @@
 #include "fs/fuse/directory_buffer.h"
 #include "fs/fuse/operations.h"
 #include "fs/fuse/request.h"
+#include "fs/fuse/session.h"
 
 namespace ingot {
 namespace {
@@ -20,7 +21,7 @@ Result<void> List(Request& request, InodeNumber directory, size_t size_bytes, of
   const bool first = cookie == 0;
   if (request.Bytes(buffer.bytes()) == 0) buffer.HandOver();
   // Once a listing is enough: the kernel rereads what it keeps without asking.
-  if (first) request.volume().attributes().TouchAtime(directory);
+  if (first) request.session().TouchAtime(directory);
   return {};
 }
 

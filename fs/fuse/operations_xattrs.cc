@@ -3,6 +3,7 @@
 #include <linux/capability.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
 #include "fs/core/posix_acl.h"
 #include "fs/fuse/caller.h"
@@ -42,8 +43,23 @@ Result<void> Getxattr(Request& request, fuse_ino_t number, const char* name, siz
   return Answer(request, value, size_bytes, 0);
 }
 
+// As xattr(7) says, trusted attributes are for those with CAP_SYS_ADMIN alone.
+void HideTrusted(Request& request, std::string& names) {
+  constexpr std::string_view kTrusted = "trusted.";
+  if (names.find(kTrusted) == std::string::npos) return;
+  if (HasCapability(request.pid(), CAP_SYS_ADMIN)) return;
+  std::string shown;
+  for (size_t at = 0; at < names.size();) {
+    const std::string_view name(names.c_str() + at);
+    if (!name.starts_with(kTrusted)) shown.append(name.data(), name.size() + 1);
+    at += name.size() + 1;
+  }
+  names = std::move(shown);
+}
+
 Result<void> Listxattr(Request& request, fuse_ino_t inode, size_t size_bytes) {
-  const std::string names = TRY(request.volume().xattrs().List(InodeNumber(inode)));
+  std::string names = TRY(request.volume().xattrs().List(InodeNumber(inode)));
+  HideTrusted(request, names);
   return Answer(request, BytesOfText(names), size_bytes, 0);
 }
 
@@ -56,13 +72,30 @@ Result<bool> ClearsSetGid(Request& request, InodeNumber inode, std::string_view 
   return !IsInGroup(request.pid(), attributes.gid) && !HasCapability(request.pid(), CAP_FSETID);
 }
 
+// Of `ingot mount -o remount,ro` and `rw`, by root or by the user who mounted.
+Result<void> NoteRemount(Request& request, std::string_view value) {
+  const bool is_ours = request.caller().uid == geteuid() && IsInOurUserNamespace(request.pid());
+  if (!is_ours && !HasCapability(request.pid(), CAP_SYS_ADMIN)) return Failure(EPERM);
+  if (value != "ro" && value != "rw") return Failure(EINVAL);
+  request.session().StopAtimes(value == "ro");
+  request.Done();
+  return {};
+}
+
 Result<void> Setxattr(Request& request, fuse_ino_t number, const char* name, const char* value,
                       size_t size_bytes, int flags) {
   const InodeNumber inode(number);
+  if (name == kRemountXattr && inode == Volume::kRoot) {
+    return NoteRemount(request, {value, size_bytes});
+  }
   if (IsVirtualXattr(name)) return Failure(EPERM);
   XattrSetMode mode = XattrSetMode::kAny;
-  if ((flags & XATTR_CREATE) != 0) mode = XattrSetMode::kCreate;
   if ((flags & XATTR_REPLACE) != 0) mode = XattrSetMode::kReplace;
+  if ((flags & XATTR_CREATE) != 0) {
+    // Both together can only fail: with what is there, or with what is not.
+    if (mode == XattrSetMode::kReplace) TRY(request.volume().xattrs().Get(inode, name));
+    mode = XattrSetMode::kCreate;
+  }
   const bool clear_set_gid = TRY(ClearsSetGid(request, inode, name));
   TRY(request.volume().xattrs().Set(inode, name, std::as_bytes(std::span(value, size_bytes)), mode,
                                     clear_set_gid));

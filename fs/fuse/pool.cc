@@ -53,15 +53,43 @@ Result<std::unique_ptr<Mapping>> OpenMappingWhenFree(const std::string& pool_pat
   }
 }
 
-Result<std::unique_ptr<Volume>> OpenPool(const MountOptions& options) {
-  MappingOptions mapping_options;
-  mapping_options.read_only = options.volume.read_only;
+namespace {
+
+Result<std::unique_ptr<Device>> OpenDevice(const MountOptions& options,
+                                           const MappingOptions& mapping_options) {
   DeviceOptions device_options;
   device_options.mapping = mapping_options;
   device_options.page_array = options.page_array;
   device_options.page_array_budget_bytes = options.page_array_budget_bytes;
   auto mapping = TRY(OpenMappingWhenFree(options.pool_path, mapping_options));
-  auto device = TRY(Device::Open(std::move(mapping), device_options));
+  return Device::Open(std::move(mapping), device_options);
+}
+
+// A read-only mapping can't be recovered, and without that it may show half a transaction. So the
+// recovery is done in a copy-on-write mapping, which keeps the pool as it is; devdax has no such
+// thing and is recovered for real, as ext4 and xfs do on a read-only mount.
+Result<std::unique_ptr<Device>> OpenRecovered(const MountOptions& options, Medium medium) {
+  MappingOptions mapping_options;
+  if (medium != Medium::kDevDax) {
+    mapping_options.private_copy = true;
+    return OpenDevice(options, mapping_options);
+  }
+  TRY(OpenDevice(options, mapping_options));
+  mapping_options.read_only = true;
+  return OpenDevice(options, mapping_options);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Volume>> OpenPool(const MountOptions& options) {
+  MappingOptions mapping_options;
+  mapping_options.read_only = options.volume.read_only;
+  auto device = TRY(OpenDevice(options, mapping_options));
+  if (mapping_options.read_only && device->replay_report().valid_lanes != 0) {
+    const Medium medium = device->mapping().medium();
+    device.reset();
+    device = TRY(OpenRecovered(options, medium));
+  }
   return Volume::Open(std::move(device), options.volume);
 }
 

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "pmemdev/base/log.h"
+#include "pmemdev/base/thread.h"
 
 #ifdef INGOT_HAVE_SYSTEMD
 #include <systemd/sd-daemon.h>
@@ -17,7 +18,7 @@
 namespace ingot {
 namespace {
 
-// Ends the watch from inside; nobody else sends it.
+// Wakes the watch, to look whether it is to end.
 constexpr int kEndOfWatch = SIGUSR2;
 
 sigset_t WatchedSignals() {
@@ -47,15 +48,23 @@ void NotifySupervisor() {
 #endif
 }
 
+Result<std::unique_ptr<SignalWatch>> SignalWatch::Start(std::function<void()> stop) {
+  std::unique_ptr<SignalWatch> watch(new SignalWatch(std::move(stop)));
+  watch->thread_ = TRY(StartThread([raw = watch.get()] { raw->Run(); }));
+  return watch;
+}
+
 SignalWatch::SignalWatch(std::function<void()> stop) : stop_(std::move(stop)) {
   const sigset_t watched = WatchedSignals();
   pthread_sigmask(SIG_BLOCK, &watched, &before_);
-  thread_ = std::thread([this] { Run(); });
 }
 
 SignalWatch::~SignalWatch() {
-  pthread_kill(thread_.native_handle(), kEndOfWatch);
-  thread_.join();
+  ending_.store(true);
+  if (thread_.joinable()) {
+    pthread_kill(thread_.native_handle(), kEndOfWatch);
+    thread_.join();
+  }
   pthread_sigmask(SIG_SETMASK, &before_, nullptr);
 }
 
@@ -63,7 +72,8 @@ void SignalWatch::Run() {
   pthread_setname_np(pthread_self(), "ingot-signals");
   const sigset_t watched = WatchedSignals();
   int signal = 0;
-  while (sigwait(&watched, &signal) == 0 && signal != kEndOfWatch) {
+  while (sigwait(&watched, &signal) == 0 && !ending_.load()) {
+    if (signal == kEndOfWatch) continue;  // somebody else's
     log::Info("stopping, signal={}", signal);
     stop_();
   }

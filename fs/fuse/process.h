@@ -5,9 +5,13 @@
 // their own process leave it alone.
 #pragma once
 
+#include <atomic>
 #include <csignal>
 #include <functional>
+#include <memory>
 #include <thread>
+
+#include "pmemdev/base/result.h"
 
 namespace ingot {
 
@@ -22,13 +26,16 @@ void NotifySupervisor();
 // other thread, which inherit that these signals are blocked.
 class SignalWatch {
  public:
-  explicit SignalWatch(std::function<void()> stop);
+  // EAGAIN, ENOMEM: no thread.
+  static Result<std::unique_ptr<SignalWatch>> Start(std::function<void()> stop);
   ~SignalWatch();
   SignalWatch(const SignalWatch&) = delete;
 
  private:
+  explicit SignalWatch(std::function<void()> stop);
   void Run();
   std::function<void()> stop_;
+  std::atomic<bool> ending_{false};
   sigset_t before_{};
   std::thread thread_;
 };

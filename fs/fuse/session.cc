@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <thread>
 
 #include "fs/fuse/fuse_messages.h"
@@ -20,6 +21,12 @@ uint32_t ThreadLimit(const MountOptions& options) {
   if (options.threads != 0) return options.threads;
   // Requests compute, they don't wait, but for msync on plain files: a few more than CPUs.
   return std::clamp(2 * std::thread::hardware_concurrency(), 4U, 16U);
+}
+
+size_t CountThreads() {
+  std::error_code error;
+  const std::filesystem::directory_iterator tasks("/proc/self/task", error);
+  return error ? 0 : static_cast<size_t>(std::distance(begin(tasks), end(tasks)));
 }
 
 }  // namespace
@@ -67,6 +74,7 @@ Result<void> Session::Mount() {
 }
 
 Result<void> Session::AnswerInit() {
+  const size_t threads_before = CountThreads();
   fuse_buf buffer{};
   int received = 0;
   while (!initialised_.load() && fuse_session_exited(session_) == 0) {
@@ -81,6 +89,13 @@ Result<void> Session::AnswerInit() {
   if (!initialised_.load()) {
     return Failure(received < 0 ? -received : EIO, TakeFuseMessage("FUSE handshake"));
   }
+  // libfuse sets the rings up while it answers, each with a thread, and carries on without them if
+  // it can't: without threads there are no rings.
+  negotiated_.io_uring = negotiated_.io_uring && CountThreads() > threads_before;
+  if (!negotiated_.io_uring && options_.io_uring == Switch::kOn) {
+    return Failure(EOPNOTSUPP, "io_uring=on: its rings can't be set up (descriptors, memory or "
+                               "locked memory are short). Hint: use io_uring=auto");
+  }
   return {};
 }
 
@@ -88,6 +103,8 @@ Result<void> Session::Serve(const std::function<void()>& ready) {
   TRY(AnswerInit());
   ready();
   if (negotiated_.io_uring) return ServeThroughRings();
+  serving_.store(workers_.get());
+  if (fuse_session_exited(session_) != 0) return {};
   const int error = workers_->Run();
   if (error != 0) return Failure(error, "serving requests");
   return {};
@@ -106,8 +123,9 @@ Result<void> Session::ServeThroughRings() {
 }
 
 void Session::Stop() {
-  if (workers_ != nullptr && !negotiated_.io_uring) {
-    workers_->Stop();
+  Workers* workers = serving_.load();
+  if (workers != nullptr) {
+    workers->Stop();
   } else {
     fuse_session_exit(session_);
   }
@@ -119,6 +137,13 @@ void Session::Unmount() {
 
 uint32_t Session::threads() const {
   return negotiated_.io_uring ? std::thread::hardware_concurrency() : workers_->count();
+}
+
+void Session::StopAtimes(bool stop) { atimes_stopped_.store(stop, std::memory_order_relaxed); }
+
+void Session::TouchAtime(InodeNumber inode) {
+  if (atimes_stopped_.load(std::memory_order_relaxed)) return;
+  volume_.attributes().TouchAtime(inode);
 }
 
 void Session::ShutDown() {

@@ -44,6 +44,11 @@ class Session {
   [[nodiscard]] time_t started() const { return started_; }
   [[nodiscard]] uint32_t threads() const;
 
+  // Access times are the daemon's own stores, which the kernel's remount to read-only doesn't stop:
+  // `ingot mount -o remount` says so through the attribute user.ingot.remount.
+  void StopAtimes(bool stop);
+  void TouchAtime(InodeNumber inode);
+
   // FS_IOC_SHUTDOWN: from now on everything is EIO, as if the machine had stopped.
   void ShutDown();
   [[nodiscard]] bool is_shut_down() const { return shut_down_.load(std::memory_order_relaxed); }
@@ -65,8 +70,10 @@ class Session {
   Negotiated negotiated_;
   fuse_session* session_ = nullptr;
   std::unique_ptr<Workers> workers_;
+  std::atomic<Workers*> serving_{nullptr};  // `workers_` once they run: for Stop()
   std::atomic<bool> initialised_{false};
   std::atomic<bool> shut_down_{false};
+  std::atomic<bool> atimes_stopped_{false};
   std::atomic<int64_t> failures_until_{0};  // second of the last logged failures
   std::atomic<uint32_t> failures_{0};
   time_t started_ = 0;

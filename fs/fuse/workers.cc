@@ -11,6 +11,8 @@
 #include <cstdlib>
 
 #include "pmemdev/base/check.h"
+#include "pmemdev/base/log.h"
+#include "pmemdev/base/thread.h"
 
 namespace ingot {
 namespace {
@@ -121,7 +123,10 @@ bool Workers::ServeOne(Worker& self, fuse_buf& buffer) {
     if (received < 0) error_.store(-received);
     return false;
   }
-  if (others == 0 && alive_.load(std::memory_order_relaxed) < options_.max_threads) StartOneMore();
+  if (others == 0 && alive_.load(std::memory_order_relaxed) < options_.max_threads &&
+      !may_not_grow_.load(std::memory_order_relaxed)) {
+    StartOneMore();
+  }
   fuse_session_process_buf(session_, &buffer);
   return true;
 }
@@ -133,7 +138,17 @@ void Workers::StartOneMore() {
   }
   const std::lock_guard lock(mutex_);
   if (fuse_session_exited(session_) != 0) return;
-  threads_.emplace_back([this] { Work(); });
+  Result<std::thread> started = StartThread([this] { Work(); });
+  if (started) {
+    threads_.push_back(std::move(*started));
+    return;
+  }
+  // Those that there are do it; the limit is not asked again at each request.
+  alive_.fetch_sub(1);
+  if (!may_not_grow_.exchange(true)) {
+    log::Warning("workers: no further thread, threads={} error={}", alive_.load(),
+                 ErrnoName(started.error().code));
+  }
 }
 
 void Workers::Spin() const {

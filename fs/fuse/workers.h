@@ -54,6 +54,7 @@ class Workers {
   const int descriptor_;
   std::atomic<uint32_t> alive_{0};
   std::atomic<uint32_t> waiting_{0};  // threads in read(2), or about to be
+  std::atomic<bool> may_not_grow_{false};  // the system gave no further thread
   std::atomic<int> error_{0};
   mutable std::atomic<bool> somebody_spins_{false};
 
