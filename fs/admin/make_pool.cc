@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <filesystem>
 #include <memory>
@@ -183,6 +184,10 @@ Result<void> SyncNewFile(const std::string& path) {
 Result<MadePool> MakePool(const MakePoolOptions& options) {
   if (options.label.size() >= sizeof(media::Superblock::label)) {
     return Failure(EINVAL, "a label has at most 31 bytes");
+  }
+  const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; };
+  if (std::ranges::any_of(options.label, is_control)) {
+    return Failure(EINVAL, "a label can't have control characters");
   }
   NewFile file;
   bool created = false;

@@ -81,7 +81,7 @@ Result<void> RawPool::ReadPage(LogicalPage page, std::span<std::byte> to) const 
 Result<media::Inode> RawPool::ReadInode(InodeNumber number) {
   const LogicalPage page = PageOf(number);
   if (!geometry_.Contains(page)) {
-    return Failure(EUCLEAN, fmt::format("inode {} lies outside the pool", number.value));
+    return Failure(ENOENT, fmt::format("inode {} lies outside the pool", number.value));
   }
   media::Inode inode;
   TRY(mapping_->Read(Geometry::ToMedia(AddressOf(number)), WritableBytesOf(inode)));

@@ -90,6 +90,31 @@ Result<std::optional<std::string>> ProbeDescriptor(int fd) {
   return "the " + (table.empty() ? "unknown" : table) + " partition table";
 }
 
+// No signature that anybody knows, and bytes all the same: somebody's data.
+Result<bool> HasBytes(const Mapping& mapping, uint64_t begin, uint64_t end) {
+  std::vector<std::byte> buffer(std::min<uint64_t>(end - begin, kHugePageSize));
+  for (uint64_t at = begin; at < end; at += buffer.size()) {
+    const std::span<std::byte> part =
+        std::span(buffer).first(std::min<uint64_t>(buffer.size(), end - at));
+    if (mapping.medium() == Medium::kDevDax) {
+      TRY(mapping.Read(MediaOffset(at), part));
+    } else if (pread(mapping.fd(), part.data(), part.size(), static_cast<off_t>(at)) < 0) {
+      // Not through the mapping, which would make the host fill its holes.
+      return FailureFromErrno("reading it");
+    }
+    if (std::ranges::any_of(part, [](std::byte byte) { return byte != std::byte{0}; })) return true;
+  }
+  return false;
+}
+
+Result<std::optional<std::string>> FindUnknown(const Mapping& mapping) {
+  const uint64_t size = mapping.size_bytes();
+  const uint64_t front = std::min(size, kHugePageSize);
+  const bool found = TRY(HasBytes(mapping, 0, front)) ||
+                     TRY(HasBytes(mapping, std::max(front, size - kHugePageSize), size));
+  return found ? std::optional<std::string>("data of an unknown kind") : std::nullopt;
+}
+
 }  // namespace
 
 Result<std::optional<std::string>> FindContent(const Mapping& mapping) {
@@ -101,10 +126,11 @@ Result<std::optional<std::string>> FindContent(const Mapping& mapping) {
   }
   if (scan.error_code() == EUCLEAN) return "an ingot pool with damaged superblocks";
   if (scan.error_code() != EINVAL) return tl::unexpected<Error>(scan.error());
-  if (mapping.medium() != Medium::kDevDax) return ProbeDescriptor(mapping.fd());
-  const int fd = TRY(CopyEnds(mapping));
+  const bool is_device = mapping.medium() == Medium::kDevDax;
+  const int fd = is_device ? TRY(CopyEnds(mapping)) : mapping.fd();
   Result<std::optional<std::string>> found = ProbeDescriptor(fd);
-  close(fd);
+  if (is_device) close(fd);
+  if (found && !*found) return FindUnknown(mapping);
   return found;
 }
 

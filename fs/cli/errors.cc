@@ -25,6 +25,19 @@ std::string ReasonOf(std::string context, const std::string& path, int code) {
   return context;
 }
 
+constexpr std::string_view kMountPointMark = "mount point '";
+
+// What helps against an error of the mount point, not of the pool.
+std::string HintForMountPoint(const std::string& context, int code) {
+  const std::string path =
+      context.substr(kMountPointMark.size(), context.rfind('\'') - kMountPointMark.size());
+  switch (code) {
+    case ENOENT: return "mkdir " + path;
+    case ENOTCONN: return "the daemon of an earlier mount is gone: ingot umount -l " + path;
+    default: return "";
+  }
+}
+
 std::string HintFor(const Doing& doing, int code) {
   switch (code) {
     case EUCLEAN: return "ingot fsck -y " + doing.path;
@@ -50,7 +63,9 @@ std::string FormatError(const Doing& doing, const Error& error) {
     context.resize(at);
   }
   // For damage the library names the program, here the whole command is known.
-  if (error.code == EUCLEAN && context.find("all three superblocks") != std::string::npos) {
+  if (hint.empty() && context.starts_with(kMountPointMark) && context.ends_with('\'')) {
+    hint = HintForMountPoint(context, error.code);
+  } else if (error.code == EUCLEAN && context.find("all three superblocks") != std::string::npos) {
     hint = "ingot fsck --superblock " + doing.path;
   } else if (hint.empty() || error.code == EUCLEAN) {
     hint = HintFor(doing, error.code);

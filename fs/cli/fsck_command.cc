@@ -102,9 +102,15 @@ Result<Outcome> CheckOnce(const FsckArguments& options, CheckMode mode,
   const bool mounted = !mountpoint.empty();
   const MappingOptions mapping_options =
       mode == CheckMode::kRepair ? MappingOptions() : ReportMapping(options.pool, mounted);
-  auto mapping = mounted ? TRY(Mapping::Open(options.pool, mapping_options))
-                         : TRY(OpenMappingWhenFree(options.pool, mapping_options));
-  Outcome outcome{TRY(check::CheckPool(std::move(mapping), check_options)), mode, mountpoint};
+  auto mapping = mounted ? Mapping::Open(options.pool, mapping_options)
+                         : OpenMappingWhenFree(options.pool, mapping_options);
+  if (mapping.error_code() == EBUSY && mode == CheckMode::kReport) {
+    // Mounted where it can't be seen from here: in another namespace, or under another name.
+    Say(options, mapping.error().context + ": checked read-only; what is being changed may look "
+                                           "damaged");
+    mapping = Mapping::Open(options.pool, ReportMapping(options.pool, true));
+  }
+  Outcome outcome{TRY(check::CheckPool(TRY(std::move(mapping)), check_options)), mode, mountpoint};
   progress.Clear();
   return outcome;
 }

@@ -15,6 +15,7 @@
 #include "fs/cli/mount_request.h"
 #include "fs/cli/remount.h"
 #include "fs/fuse/daemon.h"
+#include "fs/fuse/pool.h"
 
 namespace ingot::cli {
 namespace {
@@ -89,7 +90,13 @@ Result<void> Mount(const MountArguments& options, const MountRequest& request) {
   TRY(EnterMountNamespace(options.name_space));
   if (request.remount) return Remount(options.directory, request);
   TRY(CheckFirst(request));
-  if (options.fake) return ValidateMountOptions(request.mount);
+  if (options.fake) {
+    TRY(ValidateMountOptions(request.mount));
+    MountOptions probe = request.mount;
+    probe.volume.read_only = true;
+    TRY(OpenPool(probe));
+    return {};
+  }
   Result<void> mounted = MountPool(request.mount);
   if (mounted.has_value() || geteuid() == 0) return mounted;
   const bool denied = mounted.error_code() == EPERM || mounted.error_code() == EACCES;

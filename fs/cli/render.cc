@@ -18,11 +18,25 @@ std::string Words(std::string name) {
   return name;
 }
 
+// Names and labels may hold anything; a terminal must not obey them, nor a line be forged.
+std::string Shown(const std::string& text) {
+  std::string shown;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7F) {
+      shown += fmt::format("\\x{:02x}", byte);
+    } else {
+      shown += c;
+    }
+  }
+  return shown;
+}
+
 std::string Scalar(const std::string& name, const Json& value) {
   if (value.is_boolean()) return value.get<bool>() ? "yes" : "no";
   if (value.is_string()) {
     const auto text = value.get<std::string>();
-    return text.empty() ? "-" : text;
+    return text.empty() ? "-" : Shown(text);
   }
   if (name.ends_with("share") && value.is_number()) {
     return fmt::format("{:.1f} %", value.get<double>() * 100);

@@ -41,7 +41,7 @@ Result<uint64_t> ParseSize(std::string_view text) {
     uint64_t bytes = 0;
     if (parsed.ec != std::errc() || __builtin_mul_overflow(whole, unit, &bytes) ||
         bytes > INT64_MAX) {
-      return Failure(ERANGE, fmt::format("'{}' is too large", text));
+      return Failure(EFBIG, fmt::format("'{}' is too large", text));
     }
     return bytes;
   }
@@ -49,7 +49,7 @@ Result<uint64_t> ParseSize(std::string_view text) {
   const auto fraction = std::from_chars(number.data(), number.data() + number.size(), value);
   if (fraction.ec != std::errc() || fraction.ptr != number.data() + number.size()) return wrong();
   value *= static_cast<double>(unit);
-  if (!(value < 9.2e18)) return Failure(ERANGE, fmt::format("'{}' is too large", text));
+  if (!(value < 9.2e18)) return Failure(EFBIG, fmt::format("'{}' is too large", text));
   return static_cast<uint64_t>(value);
 }
 

@@ -13,7 +13,7 @@
 
 namespace ingot::cli {
 
-// "16M", "1.5G", "2TiB", "4096": bytes. EINVAL with what is wrong; ERANGE: beyond 2^63 - 1.
+// "16M", "1.5G", "2TiB", "4096": bytes. EINVAL with what is wrong; EFBIG: beyond 2^63 - 1.
 Result<uint64_t> ParseSize(std::string_view text);
 
 // "1.50 GiB"; below 1 KiB "17 B".
