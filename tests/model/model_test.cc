@@ -66,29 +66,13 @@ class ModelTest : public ::testing::TestWithParam<uint64_t> {
     ASSERT_NE(volume_, nullptr);
     checker_ = std::make_unique<LockChecker>(*volume_);
     VolumeSubject subject(*volume_);
-    CompareTrees(model, subject);
+    ASSERT_EQ(TreeDifference(model, subject), "");
   }
 
   // Lock coverage, of all transactions since the volume was opened.
   void ExpectCovered() {
     EXPECT_TRUE(checker_->faults().empty()) << checker_->faults()[0];
     checked_words_ += checker_->checked_words();
-  }
-
-  static void CompareTrees(PlainModel& model, Subject& subject) {
-    const std::string expected = DumpTree(model);
-    const std::string got = DumpTree(subject);
-    size_t line = 0;
-    for (size_t a = 0, b = 0; a < expected.size() || b < got.size(); ++line) {
-      const size_t a_end = std::min(expected.find('\n', a), expected.size());
-      const size_t b_end = std::min(got.find('\n', b), got.size());
-      const std::string left = expected.substr(std::min(a, expected.size()), a_end - a);
-      const std::string right = got.substr(std::min(b, got.size()), b_end - b);
-      ASSERT_TRUE(Fits(left, right))
-          << "line " << line << "\nmodel:  " << left << "\nvolume: " << right;
-      a = a_end + 1;
-      b = b_end + 1;
-    }
   }
 
   void Run(uint64_t seed, uint64_t operations) {

@@ -97,4 +97,24 @@ std::string DumpTree(Subject& subject) {
   return out;
 }
 
+std::string TreeDifference(Subject& model, Subject& subject) {
+  return TreeDifference(DumpTree(model), DumpTree(subject));
+}
+
+std::string TreeDifference(const std::string& expected, const std::string& got) {
+  size_t line = 0;
+  for (size_t a = 0, b = 0; a < expected.size() || b < got.size(); ++line) {
+    const size_t a_end = std::min(expected.find('\n', a), expected.size());
+    const size_t b_end = std::min(got.find('\n', b), got.size());
+    const std::string left = expected.substr(std::min(a, expected.size()), a_end - a);
+    const std::string right = got.substr(std::min(b, got.size()), b_end - b);
+    if (!Fits(left, right)) {
+      return fmt::format("line {}\nmodel:  {}\nvolume: {}", line, left, right);
+    }
+    a = a_end + 1;
+    b = b_end + 1;
+  }
+  return "";
+}
+
 }  // namespace ingot::tests

@@ -72,5 +72,8 @@ class Subject {
 
 // Everything below "/": names, attributes, contents, attributes' values; one line a thing, sorted.
 [[nodiscard]] std::string DumpTree(Subject& subject);
+// The first line of the trees in which the subject doesn't fit the model; "" if there is none.
+[[nodiscard]] std::string TreeDifference(Subject& model, Subject& subject);
+[[nodiscard]] std::string TreeDifference(const std::string& expected, const std::string& got);
 
 }  // namespace ingot::tests
