@@ -250,7 +250,7 @@ TEST_F(ReplayOrderTest, RecoveryGivesWhatTheOperationsWouldHaveMade) {
   const std::string expected = TreeOf(*volume_);
   const uint64_t seed = RecordSeed(TestFormatOptions().uuid);
   std::mt19937 random(5);
-  for (int round = 0; round < 12; ++round) {
+  for (int round = 0; round < 4; ++round) {
     const int copy = CopyOfPool(image_);
     std::vector<std::unique_ptr<LaneImage>> records;
     for (const ValidLane& lane : lanes) {

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Bad memory where it hurts most: under each page that a committed transaction is about to store
+// to, and under each page of a lane, or of its targets, during recovery. The mount turns read-only
+// or is refused; what was acknowledged is there, and once the page is repaired recovery completes.
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <optional>
+#include <set>
+
+#include "pmemdev/base/checksum.h"
+#include "tests/volume/pools.h"
+
+namespace ingot::tests {
+namespace {
+
+constexpr uint64_t kPoolBytes = 16 << 20;
+
+// Pages that a lane names, in the order in which they are stored to; poisons the n-th when the lane
+// has become valid.
+class PoisonAfterCommit : public JournalObserver {
+ public:
+  PoisonAfterCommit(Device& device, size_t n) : device_(device), n_(n) {
+    device.journal().set_observer(this);
+  }
+  ~PoisonAfterCommit() override { device_.journal().set_observer(nullptr); }
+
+  void OnLog(uint32_t, MediaOffset at, uint64_t size_bytes) override {
+    for (uint64_t place = RoundDown(at.value, kPageSize); place < at.value + size_bytes;
+         place += kPageSize) {
+      if (known_.insert(place).second) pages_.emplace_back(place);
+    }
+  }
+  void OnValid(uint32_t) override {
+    if (poisoned_ || n_ >= pages_.size()) return;
+    poisoned_ = PoisonPage(device_.mapping(), pages_[n_]);
+    unsupported_ = !poisoned_;
+  }
+  void OnRelease(uint32_t) override {
+    known_.clear();
+    pages_.clear();
+  }
+  [[nodiscard]] bool poisoned() const { return poisoned_; }
+  [[nodiscard]] bool unsupported() const { return unsupported_; }
+
+ private:
+  Device& device_;
+  size_t n_;
+  std::set<uint64_t> known_;
+  std::vector<MediaOffset> pages_;
+  bool poisoned_ = false;
+  bool unsupported_ = false;
+};
+
+// Something of everything, so that each operation has work to do.
+const std::vector<Operation>& Setup() {
+  static const std::vector<Operation> operations = [] {
+    std::vector<Operation> made;
+    for (const char* directory : {"/d", "/e", "/empty"}) {
+      made.push_back({.kind = Kind::kMkdir, .path = directory, .mode = 0700});
+    }
+    for (const char* file : {"/d/small", "/d/victim", "/e/large", "/e/x"}) {
+      made.push_back({.kind = Kind::kCreate, .path = file, .mode = 0600});
+    }
+    made.push_back({.kind = Kind::kWrite, .path = "/d/small", .size = 200, .seed = 1});
+    made.push_back({.kind = Kind::kWrite, .path = "/d/victim", .size = 9000, .seed = 2});
+    made.push_back({.kind = Kind::kWrite, .path = "/e/large", .size = 300'000, .seed = 3});
+    for (uint64_t i = 0; i < 40; ++i) {  // spread, so that the tree has nodes
+      made.push_back({.kind = Kind::kWrite, .path = "/e/x", .offset = i * 20'000, .size = 4096,
+                      .seed = i});
+    }
+    return made;
+  }();
+  return operations;
+}
+
+const std::vector<Operation>& Victims() {
+  static const std::vector<Operation> operations = {
+      {.kind = Kind::kCreate, .path = "/d/new", .mode = 0644},
+      {.kind = Kind::kMkdir, .path = "/d/sub", .mode = 0755},
+      {.kind = Kind::kUnlink, .path = "/d/victim"},
+      {.kind = Kind::kRmdir, .path = "/empty"},
+      {.kind = Kind::kRename, .path = "/d/small", .path2 = "/e/moved"},
+      {.kind = Kind::kRename, .path = "/d/small", .path2 = "/d/victim"},
+      {.kind = Kind::kLink, .path = "/e/large", .path2 = "/d/second"},
+      {.kind = Kind::kAppend, .path = "/e/large", .size = 5000, .seed = 9},
+      {.kind = Kind::kWrite, .path = "/e/x", .offset = 10'000, .size = 4096, .seed = 10},
+      {.kind = Kind::kTruncate, .path = "/e/x", .size = 100'001},
+      {.kind = Kind::kSetXattr, .path = "/d/small", .name = "trusted.a", .size = 9000, .seed = 11},
+      {.kind = Kind::kChmod, .path = "/d/small", .mode = 0123},
+  };
+  return operations;
+}
+
+std::unique_ptr<ModelledPool> PreparedPool() {
+  auto pool = std::make_unique<ModelledPool>(kPoolBytes);
+  for (const Operation& operation : Setup()) pool->Run(operation);
+  return pool;
+}
+
+TEST(VolumePoison, AtEachPageThatACommittedTransactionStoresTo) {
+  size_t faults = 0;
+  for (const Operation& operation : Victims()) {
+    for (size_t n = 0;; ++n) {
+      SCOPED_TRACE(fmt::format("{}, page {}", Describe(operation), n));
+      const std::unique_ptr<ModelledPool> pool = PreparedPool();
+      std::string answer;
+      bool poisoned = false;
+      {
+        PoisonAfterCommit poison(pool->device(), n);
+        answer = pool->RunOnVolume(operation);
+        if (poison.unsupported()) GTEST_SKIP() << "no UFFDIO_POISON (Linux 6.6, userfaultfd)";
+        poisoned = poison.poisoned();
+      }
+      if (!poisoned) {
+        ASSERT_TRUE(answer.starts_with("ok")) << answer;
+        ASSERT_GE(n, 1u);
+        break;
+      }
+      ++faults;
+      EXPECT_EQ(answer, "E:EIO");
+      EXPECT_FALSE(pool->device().writable());
+      EXPECT_EQ(pool->RunOnVolume({.kind = Kind::kMkdir, .path = "/later", .mode = 0700})
+                    .substr(0, 2),
+                "E:");
+      // The bytes outlive the poison, as those of a page that was rewritten would. The lane was
+      // durable: the operation is there.
+      pool->Reopen();
+      EXPECT_EQ(pool->device().replay_report().valid_lanes, 1u);
+      EXPECT_TRUE(pool->model().Run(operation).starts_with("ok"));
+      pool->ExpectWhole();
+      pool->Run({.kind = Kind::kMkdir, .path = "/later", .mode = 0700});
+    }
+    if (::testing::Test::HasFailure()) return;
+  }
+  EXPECT_GT(faults, Victims().size() * 2);
+}
+
+// An image with one long valid lane, and what it will be after recovery.
+class RecoveryPoison : public ::testing::Test {
+ protected:
+  class Copier : public JournalObserver {
+   public:
+    explicit Copier(Device& device) : device_(device) { device.journal().set_observer(this); }
+    ~Copier() override { device_.journal().set_observer(nullptr); }
+    void OnLog(uint32_t, MediaOffset, uint64_t) override {}
+    void OnRelease(uint32_t) override {}
+    void OnValid(uint32_t lane) override {
+      if (image < 0) image = CopyOfPool(device_.mapping().fd());
+      valid_lane = lane;
+    }
+    int image = -1;
+    uint32_t valid_lane = 0;
+
+   private:
+    Device& device_;
+  };
+
+  void SetUp() override {
+    pool_ = PreparedPool();
+    const InodeNumber large = InodeAt(pool_->volume(), "/e/large");
+    ASSERT_OK(pool_->volume().attributes().SetFlags(large, media::kInodeAtomic,
+                                                    media::kInodeAtomic));
+    Copier copier(pool_->device());
+    // Logged data: the record is six pages long, and names six.
+    pool_->Run({.kind = Kind::kWrite, .path = "/e/large", .offset = 70'000, .size = 20'000,
+                .seed = 99});
+    ASSERT_GE(copier.image, 0);
+    image_ = copier.image;
+    lane_ = copier.valid_lane;
+    expected_ = TreeOf(pool_->volume());
+  }
+  void TearDown() override { close(image_); }
+
+  std::unique_ptr<ModelledPool> pool_;
+  int image_ = -1;
+  uint32_t lane_ = 0;
+  std::string expected_;
+};
+
+uint64_t HashOf(int fd) {
+  std::vector<std::byte> bytes(kPoolBytes);
+  EXPECT_EQ(pread(fd, bytes.data(), bytes.size(), 0), static_cast<ssize_t>(kPoolBytes));
+  return Hash64(bytes, 0);
+}
+
+TEST_F(RecoveryPoison, AtEachPageOfTheLaneAndOfItsTargets) {
+  std::set<uint64_t> places;
+  size_t lane_pages = 0;
+  {
+    auto device = Device::Open(
+        std::move(*Mapping::FromDescriptor(CopyOfPool(image_), TestMappingOptions())), [] {
+          DeviceOptions options;
+          options.replay = false;
+          return options;
+        }());
+    ASSERT_OK(device);
+    const auto runs = (*device)->journal().Decode(lane_);
+    ASSERT_OK(runs);
+    uint64_t words = 0;
+    for (const Journal::Run& run : *runs) {
+      words += run.words.size() + 1;
+      const uint64_t end = run.at.value + run.words.size() * kWordSize;
+      for (uint64_t at = RoundDown(run.at.value, kPageSize); at < end; at += kPageSize) {
+        places.insert(at);
+      }
+    }
+    for (uint64_t at = 0; at < media::kLaneRecordOffset + sizeof(media::LaneRecord) +
+                                   words * kWordSize; at += kPageSize) {
+      places.insert(Geometry::Lane(lane_).value + at);
+      ++lane_pages;
+    }
+  }
+  EXPECT_GE(lane_pages, 5u);
+  EXPECT_GE(places.size(), lane_pages + 6);
+  for (const uint64_t place : places) {
+    SCOPED_TRACE(place);
+    const int copy = CopyOfPool(image_);
+    const uint64_t before = HashOf(copy);
+    {
+      auto mapping = Mapping::FromDescriptor(DuplicateOf(copy), TestMappingOptions());
+      ASSERT_OK(mapping);
+      if (!PoisonPage(**mapping, MediaOffset(place))) GTEST_SKIP() << "no UFFDIO_POISON";
+      const bool in_lane = place < Geometry::GroupEntryAt(GroupIndex(0)).value;
+      const auto device = Device::Open(std::move(*mapping), {});
+      EXPECT_ERROR(in_lane ? EUCLEAN : EIO, device);
+    }
+    EXPECT_EQ(HashOf(copy), before) << "a refused mount stores nothing";
+    auto repaired = OpenPool(copy);
+    ASSERT_OK(repaired);
+    EXPECT_EQ((*repaired)->device().replay_report().valid_lanes, 1u);
+    EXPECT_EQ(TreeDifference(expected_, TreeOf(**repaired)), "");
+    EXPECT_FSCK_CLEAN((*repaired)->device());
+  }
+}
+
+// Poison that comes while recovery stores: what it has stored stays, the lane too.
+TEST_F(RecoveryPoison, InTheMidstOfReplay) {
+  struct PoisonAtStore : PersistObserver {
+    PoisonAtStore(const Mapping& m, size_t at_store) : mapping(m), n(at_store) {}
+    void OnStore(MediaOffset at, std::span<const std::byte>, StoreKind) override {
+      if (stores++ == n) poisoned = PoisonPage(mapping, at);
+    }
+    void OnFlush(MediaOffset, uint64_t) override {}
+    void OnFence() override {}
+    const Mapping& mapping;
+    size_t n;
+    size_t stores = 0;
+    bool poisoned = false;
+  };
+  size_t faults = 0;
+  for (size_t n = 0;; ++n) {
+    SCOPED_TRACE(n);
+    const int copy = CopyOfPool(image_);
+    bool poisoned = false;
+    {
+      auto mapping = Mapping::FromDescriptor(DuplicateOf(copy), TestMappingOptions());
+      ASSERT_OK(mapping);
+      const auto scan = ReadSuperblocks(**mapping);
+      ASSERT_OK(scan);
+      const Geometry geometry = Geometry::ForRegion(kPoolBytes).value();
+      Persist persist(**mapping);
+      PoisonAtStore poison(**mapping, n);
+      persist.set_observer(&poison);
+      auto journal = Journal::Open(**mapping, geometry, persist, scan->best);
+      ASSERT_OK(journal);
+      const auto replayed = (*journal)->Replay();
+      poisoned = poison.poisoned;
+      if (poison.stores > n && !poisoned) GTEST_SKIP() << "no UFFDIO_POISON";
+      EXPECT_EQ(replayed.error_code(), poisoned ? EIO : 0);
+    }
+    faults += poisoned ? 1 : 0;
+    auto repaired = OpenPool(copy);
+    ASSERT_OK(repaired);
+    EXPECT_EQ((*repaired)->device().replay_report().valid_lanes, poisoned ? 1u : 0u);
+    EXPECT_EQ(TreeDifference(expected_, TreeOf(**repaired)), "");
+    EXPECT_FSCK_CLEAN((*repaired)->device());
+    if (!poisoned) break;
+  }
+  EXPECT_GE(faults, 3u);
+}
+
+}  // namespace
+}  // namespace ingot::tests
