@@ -71,6 +71,12 @@ ModelledPool::ModelledPool(uint64_t size_bytes, PoolOptions options)
   Use(NewPool(size_bytes));
 }
 
+ModelledPool::ModelledPool(int image, const std::vector<Operation>& history, PoolOptions options)
+    : options_(std::move(options)) {
+  for (const Operation& operation : history) (void)model_.Run(operation);
+  Use(CopyOfPool(image));
+}
+
 void ModelledPool::Use(int fd) {
   volume_.reset();
   Result<std::unique_ptr<Volume>> volume = OpenPool(fd, options_);

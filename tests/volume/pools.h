@@ -11,6 +11,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -46,6 +47,8 @@ struct PoolOptions {
 class ModelledPool {
  public:
   explicit ModelledPool(uint64_t size_bytes, PoolOptions options = {});
+  // On a copy of bytes that came about by `history`.
+  ModelledPool(int image, const std::vector<Operation>& history, PoolOptions options = {});
 
   [[nodiscard]] Volume& volume() { return *volume_; }
   [[nodiscard]] Device& device() { return volume_->device(); }
