@@ -6,30 +6,13 @@
 
 #include <array>
 
-#include "fs/core/test_hooks.h"
+#include "tests/volume/fixed_chance.h"
 #include "tests/volume/pools.h"
 
 namespace ingot::tests {
 namespace {
 
 constexpr uint64_t kPoolBytes = 16 << 20;
-
-// Each look at the clock is a second later than the last: times differ in one word, always.
-class FixedChance {
- public:
-  FixedChance() {
-    next_second = 1'800'000'000;
-    test_hooks::clock = [] { return Time{next_second++, 0}; };
-    test_hooks::generation = [] { return uint32_t{7}; };
-  }
-  ~FixedChance() {
-    test_hooks::clock = nullptr;
-    test_hooks::generation = nullptr;
-  }
-
- private:
-  static inline std::atomic<int64_t> next_second;
-};
 
 struct Cost {
   uint64_t flushes;

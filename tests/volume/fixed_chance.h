@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// As long as one lives, nothing in fs/core is left to chance: each look at the clock is a second
+// after the last, each new inode has the next generation. Two runs of the same operations by one
+// thread then touch the same words. One at a time.
+#pragma once
+
+#include <atomic>
+
+#include "fs/core/test_hooks.h"
+
+namespace ingot::tests {
+
+class FixedChance {
+ public:
+  FixedChance() {
+    next_second = 1'800'000'000;
+    next_generation = 100;
+    test_hooks::clock = [] { return Time{next_second++, 500}; };
+    test_hooks::generation = [] { return next_generation++; };
+  }
+  ~FixedChance() {
+    test_hooks::clock = nullptr;
+    test_hooks::generation = nullptr;
+  }
+  FixedChance(const FixedChance&) = delete;
+
+ private:
+  static inline std::atomic<int64_t> next_second;
+  static inline std::atomic<uint32_t> next_generation;
+};
+
+}  // namespace ingot::tests
