@@ -22,7 +22,7 @@ std::vector<Operation> History() {
   for (const char* path : {"/d/many", "/d/whole", "/d/inline", "/d/full"}) {
     made.push_back({.kind = Kind::kCreate, .path = path, .mode = 0600});
   }
-  for (uint64_t i = 0; i < 300; ++i) {
+  for (uint64_t i = 0; i < 100; ++i) {
     made.push_back({.kind = Kind::kWrite, .path = "/d/many", .offset = i * 12'288, .size = 4096,
               .seed = i});
   }
@@ -110,7 +110,6 @@ TEST_P(NoSpaceTest, AtEachClaim) {
       if (operation.kind == Kind::kAppend) same.size = std::stoull(answer.substr(3));
       EXPECT_TRUE(pool.model().Run(same).starts_with("ok"));
     }
-    pool.ExpectWhole();
     pool.Reopen();
     pool.ExpectWhole();
     if (HasFailure() || !has_failed) break;
