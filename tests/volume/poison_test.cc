@@ -9,6 +9,7 @@
 #include <set>
 
 #include "pmemdev/base/checksum.h"
+#include "tests/volume/fixed_chance.h"
 #include "tests/volume/pools.h"
 
 namespace ingot::tests {
@@ -99,6 +100,7 @@ std::unique_ptr<ModelledPool> PreparedPool() {
 }
 
 TEST(VolumePoison, AtEachPageThatACommittedTransactionStoresTo) {
+  const FixedChance chance;  // times differ, so that each operation logs its inodes
   size_t faults = 0;
   for (const Operation& operation : Victims()) {
     for (size_t n = 0;; ++n) {
@@ -172,6 +174,7 @@ class RecoveryPoison : public ::testing::Test {
   }
   void TearDown() override { close(image_); }
 
+  FixedChance chance_;  // or else a write within a tick would leave the inode alone
   std::unique_ptr<ModelledPool> pool_;
   int image_ = -1;
   uint32_t lane_ = 0;
