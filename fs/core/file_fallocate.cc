@@ -69,7 +69,8 @@ Result<void> FileData::Fallocate(InodeNumber number, uint32_t mode, uint64_t off
   if (inode.body_form != media::BodyForm::kTree && inode.size_bytes <= InlineRoom(inode)) {
     // What fits the tail needs no space of its own, now or later.
     if (kind == kFallocatePunchHole || end <= InlineRoom(inode)) {
-      if (kind != 0) TRY(ZeroInline(number, offset, end));
+      // Preallocating zeroes nothing, but the times change all the same.
+      if (kind != 0 || !extends) TRY(ZeroInline(number, kind != 0 ? offset : end, end));
       return extends ? Extend({number}, end) : Result<void>();
     }
     TRY(SpillInline(number));
@@ -191,7 +192,7 @@ Result<FilePage> FileData::TryPreallocate(InodeNumber number, PageRange range,
     inode.page_count += piece.pages;
     page = piece.end();
   }
-  SetChanged(inode, CurrentTime());
+  SetModified(inode, CurrentTime());  // as ext4, xfs and tmpfs, with KEEP_SIZE too
   TRY(transaction.Commit());
   return page;
 }
