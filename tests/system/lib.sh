@@ -13,6 +13,9 @@ pool=$work/pool
 mnt=$work/mnt
 mkdir "$mnt"
 mount_options=${INGOT_TEST_OPTIONS:-}
+extra_mounts=() # what else a test mounted
+io_uring_switch=/sys/module/fuse/parameters/enable_uring
+io_uring_before= # how the switch stood before use_io_uring
 
 fail() { echo "FAILED: $*" >&2; exit 1; }
 
@@ -22,6 +25,11 @@ clean_up() {
         fuser -km "$mnt" >/dev/null 2>&1 || true
         "$ingot" umount "$mnt" 2>/dev/null || umount -l "$mnt" || true
     fi
+    local directory
+    for directory in "${extra_mounts[@]}"; do
+        while mountpoint -q "$directory"; do umount -l "$directory" || break; done
+    done
+    if [[ -n $io_uring_before ]]; then echo "$io_uring_before" >"$io_uring_switch"; fi
     if ((status != 0)) && [[ -e $work/log ]]; then tail -n 20 "$work/log" >&2; fi
     rm -rf "$work"
     exit "$status"
@@ -33,6 +41,13 @@ mount_pool() {
     "$ingot" mount "$pool" "$mnt" -o "log=$work/log${mount_options:+,$mount_options}"
 }
 umount_pool() { "$ingot" umount "$mnt"; }
+# From here on requests come through io_uring; fails where the kernel can't.
+use_io_uring() {
+    [[ -w $io_uring_switch ]] || return 1
+    if [[ -z $io_uring_before ]]; then io_uring_before=$(<"$io_uring_switch"); fi
+    echo Y >"$io_uring_switch"
+    mount_options=${mount_options:+$mount_options,}io_uring=on
+}
 # The pool is clean, or the test ends here with what is wrong.
 check_pool() {
     local report
