@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# No reader ever sees a byte of another file while space changes owners, with requests through
+# /dev/fuse, through io_uring, and with small files in the page cache.
+# usage: foreign_bytes_test.sh BUILD_DIR [OPERATIONS]
+source "$(dirname "$0")/lib.sh"
+
+operations=${2:-500}
+program=$build/tests/system/foreign_bytes_test
+
+run() {
+    echo "== $1"
+    make_pool 256M
+    mount_pool
+    # 24 files of up to 5 MiB want more than what is left free.
+    "$program" "$mnt" "$operations" 238 || fail "$1"
+    umount_pool
+    check_pool
+    rm "$pool"
+}
+
+mount_options=io_uring=off
+run /dev/fuse
+mount_options=io_uring=off,cache=small
+run 'small files cached'
+mount_options=
+if use_io_uring; then run io_uring; else echo "SKIPPED io_uring: the kernel has none"; fi
+echo "foreign bytes: passed"
