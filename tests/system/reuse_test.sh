@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# Whoever holds an unlinked file sees that file or ESTALE, whatever became of its inode.
+# usage: reuse_test.sh BUILD_DIR [ROUNDS]
+source "$(dirname "$0")/lib.sh"
+
+here=$(cd "$(dirname "$0")" && pwd)
+rounds=${2:-400}
+
+for mount_options in '' cache=small; do
+    make_pool 256M
+    mount_pool
+    python3 "$here/reuse_test.py" "$mnt" "$rounds" || fail "options '$mount_options'"
+    (($(find "$mnt" -mindepth 1 | wc -l) == 2)) || fail "something is left"
+    umount_pool
+    check_pool
+    # What was held is all given back.
+    orphans=$("$ingot" status --json "$pool" | jq -e '.space.orphans')
+    ((orphans == 0)) || fail "$orphans orphans are left"
+    rm "$pool"
+done
+echo "reuse: passed"
