@@ -4,6 +4,7 @@
 
 #include "fs/fuse/attribute_conversion.h"
 #include "fs/fuse/operations.h"
+#include "fs/fuse/privileges.h"
 #include "fs/fuse/request.h"
 #include "fs/fuse/session.h"
 
@@ -36,11 +37,11 @@ void SetTimes(AttributeChange& change, const struct stat& wanted, int set) {
 }
 
 // With KILLPRIV_V2 the daemon clears set-id bits: where the request says so, whenever the owner
-// changes, and if there is nothing to set at all (the kernel does that before it writes on its
-// own).
+// changes, and if there is nothing to set at all, which is a chown(path, -1, -1) (privileges.h).
 Result<bool> KillsPrivileges(Request& request, InodeNumber inode, int set) {
   if ((set & kSaysToKill) != 0) return true;
   if (set != 0 && (set & kSetsOwner) == 0) return false;
+  if (set == 0 && !TRY(MayClearPrivileges(request, inode))) return false;
   // On directories the bits mean something else.
   return S_ISREG(TRY(request.volume().attributes().Get(inode)).mode);
 }
@@ -54,6 +55,7 @@ Result<void> Setattr(Request& request, fuse_ino_t number, struct stat* wanted, i
   if ((set & FUSE_SET_ATTR_GID) != 0) change.gid = wanted->st_gid;
   if ((set & FUSE_SET_ATTR_SIZE) != 0) change.size_bytes = static_cast<uint64_t>(wanted->st_size);
   SetTimes(change, *wanted, set);
+  if (set == 0) change.ctime = CurrentTime();  // chown(path, -1, -1) changes it
   change.kill_privileges = TRY(KillsPrivileges(request, inode, set));
   request.ReplyAttributes(TRY(request.volume().attributes().Set(inode, change)));
   return {};

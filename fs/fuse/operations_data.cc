@@ -11,6 +11,7 @@
 #include <array>
 
 #include "fs/fuse/operations.h"
+#include "fs/fuse/privileges.h"
 #include "fs/fuse/request.h"
 #include "fs/fuse/session.h"
 #include "pmemdev/poison.h"
@@ -84,9 +85,11 @@ Result<void> Write(Request& request, fuse_ino_t inode, const char* bytes, size_t
   return {};
 }
 
-Result<void> Fallocate(Request& request, fuse_ino_t inode, int mode, off_t offset, off_t size_bytes,
-                       fuse_file_info*) {
-  TRY(request.volume().data().Fallocate(InodeNumber(inode), static_cast<uint32_t>(mode),
+Result<void> Fallocate(Request& request, fuse_ino_t number, int mode, off_t offset,
+                       off_t size_bytes, fuse_file_info*) {
+  const InodeNumber inode(number);
+  TRY(ClearPrivileges(request, inode));
+  TRY(request.volume().data().Fallocate(inode, static_cast<uint32_t>(mode),
                                         static_cast<uint64_t>(offset),
                                         static_cast<uint64_t>(size_bytes)));
   request.Done();
@@ -117,6 +120,7 @@ Result<void> CopyFileRange(Request& request, fuse_ino_t from, off_t from_offset,
                            fuse_ino_t to, off_t to_offset, fuse_file_info*, size_t size_bytes,
                            int flags) {
   if (flags != 0) return Failure(EINVAL);
+  TRY(ClearPrivileges(request, InodeNumber(to)));
   request.Written(TRY(request.volume().data().CopyRange(
       InodeNumber(from), static_cast<uint64_t>(from_offset), InodeNumber(to),
       static_cast<uint64_t>(to_offset), std::min(size_bytes, kMaxCopyBytes))));

@@ -9,6 +9,7 @@
 #include "fs/fuse/caller.h"
 #include "fs/fuse/introspection.h"
 #include "fs/fuse/operations.h"
+#include "fs/fuse/privileges.h"
 #include "fs/fuse/request.h"
 #include "fs/fuse/session.h"
 
@@ -103,9 +104,13 @@ Result<void> Setxattr(Request& request, fuse_ino_t number, const char* name, con
   return {};
 }
 
-Result<void> Removexattr(Request& request, fuse_ino_t inode, const char* name) {
+Result<void> Removexattr(Request& request, fuse_ino_t number, const char* name) {
+  const InodeNumber inode(number);
   if (IsVirtualXattr(name)) return Failure(EPERM);
-  TRY(request.volume().xattrs().Remove(InodeNumber(inode), name));
+  // From others it is the kernel's, on its way to something that clears privileges itself.
+  const bool counts = name != kCapabilityName || HasCapability(request.pid(), CAP_SETFCAP) ||
+                      TRY(MayClearPrivileges(request, inode));
+  if (counts) TRY(request.volume().xattrs().Remove(inode, name));
   request.Done();
   return {};
 }
