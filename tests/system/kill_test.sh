@@ -49,5 +49,6 @@ for round in $(seq "$rounds"); do
     one_round "$round"
     total=$((total + $(cat "$work"/manifest-"$round"-* | grep -c done)))
 done
-((total > rounds * 10)) || fail "only $total operations were acknowledged: no load"
+least=${INGOT_TEST_SHORT:+4} # a disk is slow
+((total >= rounds * ${least:-10})) || fail "only $total operations were acknowledged: no load"
 echo "kill: $rounds rounds passed, $total operations acknowledged"

@@ -2,12 +2,13 @@
 # shellcheck shell=bash
 #
 # What the system tests share: a pool in a folder of its own, mounted, unmounted, checked; everything
-# cleaned up whatever happens. Sourced with the build directory as the first argument.
+# cleaned up whatever happens. Sourced with the build directory as the first argument. From the
+# environment: INGOT_TEST_DIR (where the pool lies), INGOT_TEST_OPTIONS (of each mount),
+# INGOT_TEST_IO_URING (anything: requests come through it), INGOT_TEST_SHORT (anything: do less).
 set -euo pipefail
 
 build=${1:?the build directory is wanted}
 ingot=$build/ingot
-# Where the pool lies: memory by default; INGOT_TEST_DIR names a folder on a disk instead.
 work=$(mktemp -d "${INGOT_TEST_DIR:-/dev/shm}/ingot-test-XXXXXX")
 pool=$work/pool
 mnt=$work/mnt
@@ -48,6 +49,11 @@ use_io_uring() {
     echo Y >"$io_uring_switch"
     mount_options=${mount_options:+$mount_options,}io_uring=on
 }
+# A whole test over io_uring.
+if [[ -n ${INGOT_TEST_IO_URING:-} ]] && ! use_io_uring; then
+    echo "SKIPPED: the kernel offers no io_uring"
+    exit 77
+fi
 # The pool is clean, or the test ends here with what is wrong.
 check_pool() {
     local report
