@@ -3,7 +3,9 @@
 //
 // Every byte of file N is N or zero. Writers truncate, punch, unlink, create and fill, so that
 // pages change owners all the time in a nearly full pool; a reader that meets any other byte has
-// seen somebody else's data. usage: foreign_bytes_test DIRECTORY OPERATIONS FILL_MIB
+// seen somebody else's data. Then two files take turns in the last free mebibyte of the pool, under
+// readers whose replies take as long as can be. usage: foreign_bytes_test DIRECTORY OPERATIONS
+// FILL_MIB
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -12,6 +14,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -150,6 +153,74 @@ void Fill(uint64_t mebibytes) {
   close(fd);
 }
 
+// Takes all space but about `spare_bytes`, whatever was free before.
+void FillUp(off_t spare_bytes) {
+  const std::vector<unsigned char> filler(size_t{1} << 20, 0xDD);
+  const int fd = open((g_directory + "/rest").c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+  off_t end = 0;
+  for (size_t size = filler.size(); size >= 4096; size /= 2) {
+    ssize_t put = 0;
+    while ((put = pwrite(fd, filler.data(), size, end)) > 0) end += put;
+  }
+  if (ftruncate(fd, std::max<off_t>(end - spare_bytes, 0)) != 0) FailCall("ftruncate", 0);
+  close(fd);
+}
+
+// Each of the two files is written into the space that the other has just given back.
+void TakeTurns(uint64_t rounds) {
+  constexpr size_t kBytes = size_t{1020} << 10;  // a whole page for larger ones is kept in advance
+  const std::vector<std::vector<unsigned char>> patterns = {
+      std::vector<unsigned char>(kBytes, PatternOf(0)),
+      std::vector<unsigned char>(kBytes, PatternOf(1))};
+  for (uint64_t i = 0; i < rounds && !g_failed; ++i) {
+    const int file = static_cast<int>(i % 2);
+    const std::vector<unsigned char>& pattern = patterns[static_cast<size_t>(file)];
+    if (truncate(PathOf(1 - file).c_str(), 0) != 0) FailCall("truncate", 1 - file);
+    const int fd = open(PathOf(file).c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+    if (pwrite(fd, pattern.data(), pattern.size(), 0) < 0) FailCall("write", file);
+    close(fd);
+  }
+}
+
+void ReadInTurns(const std::atomic<bool>& done, int file) {
+  std::vector<unsigned char> buffer(size_t{1} << 20);
+  const int fd = open(PathOf(file).c_str(), O_CREAT | O_RDONLY | O_CLOEXEC, 0644);
+  while (!done && !g_failed) {
+    const ssize_t got = pread(fd, buffer.data(), buffer.size(), 0);
+    if (got < 0) return FailCall("read", file);
+    CheckBytes(buffer.data(), static_cast<size_t>(got), file, 0, "read in turns");
+  }
+  close(fd);
+}
+
+// Wakes up all the time, so that a daemon of lower priority is interrupted anywhere, also between
+// having found out where a reply's bytes lie and having sent them.
+void Disturb(const std::atomic<bool>& done) {
+  while (!done) {
+    const auto until = std::chrono::steady_clock::now() + std::chrono::microseconds(300);
+    while (std::chrono::steady_clock::now() < until) {
+    }
+    usleep(20);
+  }
+}
+
+void ShareTheLastMebibyte(uint64_t rounds) {
+  for (int file = 0; file < kFiles; ++file) unlink(PathOf(file).c_str());
+  FillUp(off_t{1200} << 10);
+  g_full = 0;
+  std::atomic<bool> done{false};
+  std::vector<std::thread> readers;
+  for (int i = 0; i < 4; ++i) readers.emplace_back([&done, i] { ReadInTurns(done, i % 2); });
+  for (int i = 0; i < 2; ++i) readers.emplace_back([&done] { Disturb(done); });
+  TakeTurns(rounds);
+  done = true;
+  for (std::thread& reader : readers) reader.join();
+  // Most writes must have found room, or nothing was given from one to the other.
+  if (g_full > rounds / 2) {
+    Fail(fmt::format("{} of {} turns met a full pool", g_full.load(), rounds));
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -172,5 +243,6 @@ int main(int argc, char** argv) {
   fmt::print("{} MiB read while {} operations changed the files, {} met a full pool\n",
              g_bytes_read >> 20, kWriters * operations * 4, g_full.load());
   if (g_bytes_read < operations * 1000) Fail("hardly anything was read");
+  ShareTheLastMebibyte(operations * 4);
   return g_failed ? 1 : 0;
 }
