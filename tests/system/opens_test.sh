@@ -6,13 +6,21 @@
 source "$(dirname "$0")/lib.sh"
 
 rounds=${2:-300}
-for cached in 0 1; do
-    mount_options=cache=$( ((cached)) && echo small || echo none)
+
+# run CACHED OPTIONS
+run() {
+    echo "== $2"
+    mount_options=${mount_options:+$mount_options,}$2
     make_pool 256M
     mount_pool
-    "$build/tests/system/opens_test" "$mnt" "$rounds" "$cached" || fail "options '$mount_options'"
+    "$build/tests/system/opens_test" "$mnt" "$rounds" "$1" || fail "options '$mount_options'"
     umount_pool
     check_pool
     rm "$pool"
-done
+    mount_options=
+}
+
+run 0 cache=none,io_uring=off
+run 1 cache=small,io_uring=off
+if use_io_uring; then run 0 cache=none; else echo "SKIPPED io_uring: the kernel has none"; fi
 echo "opens: passed"
