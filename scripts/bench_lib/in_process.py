@@ -2,7 +2,6 @@
 """Operations of fs/core in process: no FUSE, one thread, processor time."""
 
 import json
-import re
 import statistics
 
 from bench_lib import machine
@@ -20,19 +19,15 @@ TARGETS = {
 
 
 def measure(program, folder, options):
-    """{name: [processor time of each repetition, ns]}; None if nothing was asked for."""
+    """{name: [processor time of each repetition, ns]}."""
     report = folder / "core.json"
-    command = [program, f"--pool={folder / 'pool'}",
-               f"--entries={100_000 if options.quick else 1_000_000}",
-               f"--benchmark_repetitions={3 if options.quick else 9}",
-               f"--benchmark_min_time={0.05 if options.quick else 0.2}",
-               "--benchmark_enable_random_interleaving=true",
-               f"--benchmark_out={report}", "--benchmark_out_format=json"]
-    if options.only:
-        command.append(f"--benchmark_filter={options.only}")
-    machine.run(*command)
-    if not report.exists() or report.stat().st_size == 0:
-        return {}
+    machine.run(program, f"--pool={folder / 'pool'}",
+                f"--entries={100_000 if options.quick else 1_000_000}",
+                f"--benchmark_repetitions={3 if options.quick else 7}",
+                f"--benchmark_min_time={0.05 if options.quick else 0.1}",
+                "--benchmark_enable_random_interleaving=true",
+                f"--benchmark_filter={options.only or '.'}",
+                f"--benchmark_out={report}", "--benchmark_out_format=json")
     figures = {}
     for entry in json.loads(report.read_text(encoding="utf-8"))["benchmarks"]:
         if entry.get("run_type") == "iteration":
@@ -72,17 +67,18 @@ def rows_of(result):
 
 def bench(programs, folder, options):
     """Prints the tables; returns what goes into the JSON."""
+    program = programs / "tests/bench/core_bench"
+    names = machine.run(program, "--benchmark_list_tests",
+                        f"--benchmark_filter={options.only or '.'}").split()
     results = {}
+    if not names:
+        return results
     with machine.huge_tmpfs(folder / "huge") as huge:
         for pages, place in (("4 KiB", folder), ("2 MiB", huge)):
             if place is None:
                 continue
-            results[pages] = judge(measure(programs / "tests/bench/core_bench", place, options))
+            results[pages] = judge(measure(program, place, options))
             print(table(f"In process, pool in tmpfs with {pages} pages, processor time",
                         ("operation", "median", "least .. most", "target", ""),
                         list(rows_of(results[pages]))))
     return results
-
-
-def wants(options, names):
-    return [name for name in names if not options.only or re.search(options.only, name)]

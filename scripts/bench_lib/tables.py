@@ -45,6 +45,7 @@ def table(title, heads, rows):
     """Markdown; the first column to the left, figures to the right."""
     if not rows:
         return ""
+    heads = [head.replace("|", "/") for head in heads]
     lines = [f"\n## {title}\n", "| " + " | ".join(heads) + " |",
              "|---" + "|---:" * (len(heads) - 1) + "|"]
     lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <random>
 #include <string>
@@ -255,6 +256,9 @@ void Register() {
 
 int main(int argc, char** argv) {
   namespace bench = ingot::bench;
+  const bool lists_only = std::any_of(argv, argv + argc, [](std::string_view argument) {
+    return argument.starts_with("--benchmark_list_tests");
+  });
   benchmark::Initialize(&argc, argv);
   std::string pool;
   uint64_t entries = 1'000'000;
@@ -268,11 +272,11 @@ int main(int argc, char** argv) {
       bench::Fail("what is " + std::string(argument) + "?");
     }
   }
-  if (pool.empty() || entries == 0) {
+  if (!lists_only && (pool.empty() || entries == 0)) {
     bench::Fail("usage: core_bench --pool=FILE [--entries=N] [--benchmark_...]");
   }
   bench::Register();
-  bench::Prepare(pool, entries);
+  if (!lists_only) bench::Prepare(pool, entries);
   benchmark::RunSpecifiedBenchmarks();
   bench::volume.reset();
   return 0;
