@@ -18,8 +18,12 @@ TARGETS = {
 }
 
 
+# What the program counts beside the time, an operation.
+COUNTERS = ("fences", "flushed_lines", "stored_bytes")
+
+
 def measure(program, folder, options):
-    """{name: [processor time of each repetition, ns]}."""
+    """{name: [processor time of each repetition, ns]}, {name: {counter: value}}."""
     report = folder / "core.json"
     machine.run(program, f"--pool={folder / 'pool'}",
                 f"--entries={100_000 if options.quick else 1_000_000}",
@@ -28,12 +32,14 @@ def measure(program, folder, options):
                 "--benchmark_enable_random_interleaving=true",
                 f"--benchmark_filter={options.only or '.'}",
                 f"--benchmark_out={report}", "--benchmark_out_format=json")
-    figures = {}
+    figures, counts = {}, {}
     for entry in json.loads(report.read_text(encoding="utf-8"))["benchmarks"]:
         if entry.get("run_type") == "iteration":
-            figures.setdefault(entry["run_name"].split("/")[0], []).append(entry["cpu_time"])
+            name = entry["run_name"].split("/")[0]
+            figures.setdefault(name, []).append(entry["cpu_time"])
+            counts[name] = {counter: entry[counter] for counter in COUNTERS if counter in entry}
     report.unlink()
-    return figures
+    return figures, counts
 
 
 def targets_of(medians):
@@ -46,12 +52,13 @@ def targets_of(medians):
     return targets
 
 
-def judge(figures):
+def judge(figures, counts):
     medians = {name: statistics.median(times) for name, times in figures.items()}
     targets = targets_of(medians)
     result = {}
     for name, times in sorted(figures.items()):
-        result[name] = {"median_ns": medians[name], "min_ns": min(times), "max_ns": max(times)}
+        result[name] = {"median_ns": medians[name], "min_ns": min(times), "max_ns": max(times),
+                        **counts[name]}
         if name in targets:
             result[name]["target_ns"] = targets[name]
             result[name]["verdict"] = at_most(medians[name], targets[name])
@@ -62,7 +69,9 @@ def rows_of(result):
     for name, entry in result.items():
         spread = f"{time_of(entry['min_ns'])} .. {time_of(entry['max_ns'])}"
         target = time_of(entry["target_ns"]) if "target_ns" in entry else ""
-        yield (name, time_of(entry["median_ns"]), spread, target, entry.get("verdict", ""))
+        counters = [f"{entry[counter]:.1f}" if counter in entry else "" for counter in COUNTERS]
+        yield (name, time_of(entry["median_ns"]), spread, *counters, target,
+               entry.get("verdict", ""))
 
 
 def bench(programs, folder, options):
@@ -77,8 +86,9 @@ def bench(programs, folder, options):
         for pages, place in (("4 KiB", folder), ("2 MiB", huge)):
             if place is None:
                 continue
-            results[pages] = judge(measure(program, place, options))
+            results[pages] = judge(*measure(program, place, options))
             print(table(f"In process, pool in tmpfs with {pages} pages, processor time",
-                        ("operation", "median", "least .. most", "target", ""),
+                        ("operation", "median", "least .. most", "fences", "lines flushed",
+                         "bytes stored", "target", ""),
                         list(rows_of(results[pages]))))
     return results

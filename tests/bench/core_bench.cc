@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <optional>
 #include <random>
 #include <string>
 #include <string_view>
@@ -77,14 +78,48 @@ void UnlinkAll(const Target& target, const std::vector<std::string>& names) {
   for (const std::string& name : names) Require(volume->names().Unlink(target.inode, name));
 }
 
+// What reached the medium while it was running, an operation; printed beside the time.
+class Persisted {
+ public:
+  explicit Persisted(benchmark::State& state) : state_(state) { Resume(); }
+  ~Persisted() {
+    Pause();
+    const auto report = [this](const char* name, uint64_t total) {
+      state_.counters[name] = static_cast<double>(total) / static_cast<double>(state_.iterations());
+    };
+    report("fences", sum_.fences);
+    report("flushed_lines", sum_.flushes);
+    report("stores", sum_.stores);
+    report("stored_bytes", sum_.bytes);
+  }
+  Persisted(const Persisted&) = delete;
+
+  void Resume() { start_ = volume->device().persist().counts(); }
+  void Pause() {
+    const PersistCounts now = volume->device().persist().counts();
+    sum_.fences += now.fences - start_.fences;
+    sum_.flushes += now.flushes - start_.flushes;
+    sum_.stores += now.stores - start_.stores;
+    sum_.bytes += now.bytes - start_.bytes;
+  }
+
+ private:
+  benchmark::State& state_;
+  PersistCounts start_;
+  PersistCounts sum_;
+};
+
 void Create(benchmark::State& state, const Target& target) {
   const std::vector<std::string> names = NewNames("new-");
   std::vector<InodeNumber> made(names.size());
+  Persisted persisted(state);
   while (state.KeepRunningBatch(kBatch)) {
     CreateAll(target, names, made);
     state.PauseTiming();
+    persisted.Pause();
     ForgetAll(made);
     UnlinkAll(target, names);
+    persisted.Resume();
     state.ResumeTiming();
   }
 }
@@ -92,10 +127,13 @@ void Create(benchmark::State& state, const Target& target) {
 void Unlink(benchmark::State& state, const Target& target) {
   const std::vector<std::string> names = NewNames("old-");
   std::vector<InodeNumber> made(names.size());
+  Persisted persisted(state);
   while (state.KeepRunningBatch(kBatch)) {
     state.PauseTiming();
+    persisted.Pause();
     CreateAll(target, names, made);
     ForgetAll(made);
+    persisted.Resume();
     state.ResumeTiming();
     UnlinkAll(target, names);
   }
@@ -105,9 +143,12 @@ void Unlink(benchmark::State& state, const Target& target) {
 void UnlinkThenForget(benchmark::State& state, const Target& target) {
   const std::vector<std::string> names = NewNames("known-");
   std::vector<InodeNumber> made(names.size());
+  Persisted persisted(state);
   while (state.KeepRunningBatch(kBatch)) {
     state.PauseTiming();
+    persisted.Pause();
     CreateAll(target, names, made);
+    persisted.Resume();
     state.ResumeTiming();
     UnlinkAll(target, names);
     ForgetAll(made);
@@ -120,11 +161,15 @@ void Rename(benchmark::State& state, const Target& target) {
   std::vector<InodeNumber> made(names.size());
   CreateAll(target, names, made);
   ForgetAll(made);
-  while (state.KeepRunningBatch(kBatch)) {
-    for (size_t i = 0; i < names.size(); ++i) {
-      Require(volume->names().Rename(target.inode, names[i], target.inode, others[i], 0, Caller{}));
+  {
+    const Persisted persisted(state);
+    while (state.KeepRunningBatch(kBatch)) {
+      for (size_t i = 0; i < names.size(); ++i) {
+        Require(
+            volume->names().Rename(target.inode, names[i], target.inode, others[i], 0, Caller{}));
+      }
+      names.swap(others);
     }
-    names.swap(others);
   }
   UnlinkAll(target, names);
 }
@@ -147,6 +192,7 @@ void Append(benchmark::State& state) {
   const std::vector<std::byte> bytes(kPageSize, std::byte{7});
   const InodeNumber file = MakeFile(*volume, Volume::kRoot, "appended");
   uint64_t size_bytes = 0;
+  std::optional<Persisted> persisted(state);
   while (state.KeepRunningBatch(kBatch)) {
     for (int64_t i = 0; i < kBatch; ++i) {
       (void)Require(volume->data().Write(file, 0, bytes, {.append = true}));
@@ -154,10 +200,13 @@ void Append(benchmark::State& state) {
     size_bytes += kBatch * kPageSize;
     if (size_bytes < kAppendBytes) continue;
     state.PauseTiming();
+    persisted->Pause();
     Require(volume->data().Truncate(file, 0, false));
     size_bytes = 0;
+    persisted->Resume();
     state.ResumeTiming();
   }
+  persisted.reset();
   volume->data().Closed(file);
   Require(volume->names().Unlink(Volume::kRoot, "appended"));
 }
@@ -166,6 +215,7 @@ void Overwrite(benchmark::State& state) {
   const std::vector<std::byte> bytes(kPageSize, std::byte{9});
   const std::vector<uint64_t> pages = RandomPages();
   size_t at = 0;
+  const Persisted persisted(state);
   for (auto _ : state) {
     (void)Require(
         volume->data().Write(data_file, pages[at++ % pages.size()] * kPageSize, bytes, {}));
