@@ -7,7 +7,7 @@ import statistics
 from bench_lib import machine
 from bench_lib.tables import at_most, table, time_of
 
-# The targets, ns. Times of names are judged in the small directory unless they say other.
+# Targets, ns. Times of names are judged in the small directory unless they say other.
 TARGETS = {
     "create_in_small": 3000,
     "unlink_in_small": 3000,

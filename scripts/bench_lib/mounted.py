@@ -13,7 +13,7 @@ import statistics
 from bench_lib import filesystems, machine
 from bench_lib.tables import Ratio, at_least, at_most, table, time_of
 
-# How many times as fast as the best variant of passthrough_hp, by the issue.
+# How many times as fast as the best variant of passthrough_hp it is to be.
 PEER_TARGETS = {
     "create_close": 1.8, "rename": 1.8, "rename_over": 1.8, "unlink": 1.8, "open_read_close": 1.8,
     "stat_cold": 1, "readdir": 1, "random_read_4k": 1, "random_write_4k": 1,
@@ -25,7 +25,7 @@ FLOOR_TARGET = 1.3
 WORKLOADS = [*PEER_TARGETS, "memcpy_1m"]
 # What the bytes cost says nothing about round trips.
 NOT_BY_ROUND_TRIPS = ("readdir", "sequential_read_1m", "sequential_write_1m", "memcpy_1m")
-# How many the issue wants; the kernel may want more.
+# How many are aimed at; the kernel may want more.
 WANTED_ROUND_TRIPS = {
     "create_close": 2, "rename": 1, "rename_over": 1, "unlink": 1, "open_read_close": 2,
     "stat_cold": 1, "random_read_4k": 1, "random_write_4k": 1,
