@@ -84,6 +84,11 @@ struct GroupChange {
   int32_t orphans = 0;           // delta
   media::GroupEntry after{};     // set by Stage: the entry as logged
   bool fresh = false;            // set by Stage: the group is used for the first time
+
+  [[nodiscard]] bool empty() const {
+    return allocate.empty() && release.empty() && inode_pages_added.empty() &&
+           inode_pages_removed.empty() && free_inode_slots == 0 && orphans == 0;
+  }
 };
 
 class Allocator {

@@ -7,6 +7,7 @@
 //
 // A crash before the lane's first fence leaves nothing of it but unreferenced bytes in free pages
 // (and overwritten data, where data was overwritten in place); after it, recovery completes it.
+#include <algorithm>
 #include <cstring>
 
 #include "fs/core/log_changes.h"
@@ -16,6 +17,9 @@
 namespace ingot {
 
 Result<void> Transaction::Commit() {
+  // Groups that only a place was kept for need no lock.
+  const auto is_empty = [](const GroupChange& change) { return change.empty(); };
+  changes_.erase(std::remove_if(changes_.begin(), changes_.end(), is_empty), changes_.end());
   SealEdits();
   TRY(LogEdits());
   TRY(allocator_.Stage(std::span(changes_), lane_, stream_));
