@@ -38,6 +38,7 @@ enum class PageState : uint8_t {
 enum PageFlags : uint8_t {
   kPageVerified = 1 << 0,   // this mount has validated the block's checksum and keeps it true since
   kPagePoisoned = 1 << 1,   // a load or store faulted
+  kPageParsed = 1 << 3,     // beside kPageVerified: its contents were parsed and found in order
   kPageWholeHuge = 1 << 2,  // head of a whole 2 MiB page; the tails' descriptors say nothing
 };
 

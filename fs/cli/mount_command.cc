@@ -149,7 +149,7 @@ Action SetUpMount(CLI::App& app) {
   app.add_option("-o,--options", options->texts,
                  "comma-separated: those of mount(8), and atomic, cache=none|small, "
                  "direct=auto|always|never, page_array=auto|device|dram, io_uring=auto|on|off, "
-                 "threads=N, spin=MICROSECONDS, log=FILE, loglevel=LEVEL, [no]allow_other, "
+                 "threads=N, spin=auto|MICROSECONDS, log=FILE, loglevel=LEVEL, [no]allow_other, "
                  "nonempty")
       ->type_name("LIST")
       ->expected(1)

@@ -179,7 +179,11 @@ constexpr Valued kValued[] = {
      }},
     {"spin",
      [](Request& r, std::string_view name, std::string_view value) -> Result<void> {
-       r.mount.spin_us = TRY(ParseCount(name, value));
+       if (value == "auto") {
+         r.mount.spin_us.reset();
+       } else {
+         r.mount.spin_us = TRY(ParseCount(name, value));
+       }
        return {};
      }},
     {"log",

@@ -108,6 +108,11 @@ void Continue(Search& search, const DirectoryLeaf& leaf, KeyRange range) {
   }
 }
 
+const char* CheckPlace(const DirectoryLeaf& leaf, uint64_t lowest_key) {
+  if (leaf.header.count == 0) return "count";
+  return leaf.slots[0].key < lowest_key ? "key" : nullptr;
+}
+
 const char* Check(const DirectoryLeaf& leaf, uint64_t lowest_key) {
   const uint32_t count = leaf.header.count;
   if (leaf.header.magic != media::kDirectoryLeafMagic || leaf.header.level != 0) return "kind";

@@ -86,6 +86,12 @@ Result<InodeNumber> InodeTable::FindSlot(Transaction& transaction, ExclusiveInod
   const GroupIndex home = GroupOf(PageOf(near));
   InodeNumber inode = TRY(ProbeGroup(home, kProbesPerGroup, transaction, held));
   if (inode.value != 0) return inode;
+  // A full group's inodes go on where the last new page was found: a page has seven more slots.
+  const GroupIndex last(last_new_group_.load(std::memory_order_relaxed));
+  if (last != home) {
+    inode = TRY(ProbeGroup(last, kProbesPerGroup, transaction, held));
+    if (inode.value != 0) return inode;
+  }
   Result<InodeNumber> on_new_page = SlotOnNewPage(home, transaction, held);
   if (on_new_page || on_new_page.error().code != ENOSPC) return on_new_page;
   // No page is left: whatever slot there is anywhere.
@@ -171,6 +177,7 @@ Result<InodeNumber> InodeTable::SlotOnNewPage(GroupIndex group, Transaction& tra
     // Nobody else can see the page yet; its descriptor may hold another kind's leftovers.
     ResetDescriptor(allocator_.device().page_array().Get(page), PageState::kInodePage);
     TRY(transaction.AddInodePage(std::move(claim)));
+    last_new_group_.store(GroupOf(page).value, std::memory_order_relaxed);
     allocator_.InodeCursor(GroupOf(page))
         .store(static_cast<uint16_t>(IndexInGroup(page)), std::memory_order_relaxed);
     return inode;

@@ -6,6 +6,7 @@
 // page array, not on media. Callers hold the inode lock where said.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 #include "fs/core/allocator.h"
@@ -54,6 +55,7 @@ class InodeTable {
                                InodeNumber near);
 
   Allocator& allocator_;
+  std::atomic<uint64_t> last_new_group_{0};  // where a new inode page was made last; a hint
 };
 
 }  // namespace ingot

@@ -46,7 +46,8 @@ Result<void> Transaction::Commit() {
 // whoever reads these blocks looks at their checksums again, and finds them right or EUCLEAN.
 void Transaction::DistrustEdits() {
   const auto distrust = [&](LogicalPage page) {
-    device_.page_array().Get(page).flags.fetch_and(static_cast<uint8_t>(~kPageVerified));
+    device_.page_array().Get(page).flags.fetch_and(
+        static_cast<uint8_t>(~(kPageVerified | kPageParsed)));
   };
   for (const auto& edit : blocks_) distrust(edit->page);
   for (const GroupChange& change : changes_) {

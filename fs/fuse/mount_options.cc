@@ -47,7 +47,7 @@ Result<void> ValidateMountOptions(const MountOptions& options) {
                    "Hint: echo Y > /sys/module/fuse/parameters/enable_uring");
   }
   if (options.threads > 1024) return Failure(EINVAL, "threads: at most 1024");
-  if (options.spin_us > 1'000'000) return Failure(EINVAL, "spin_us: at most 1000000");
+  if (options.spin_us.value_or(0) > 1'000'000) return Failure(EINVAL, "spin_us: at most 1000000");
   return {};
 }
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -45,7 +46,9 @@ struct MountOptions {
   DirectMode direct = DirectMode::kAuto;
   Switch io_uring = Switch::kAuto;
   uint32_t threads = 0;  // at most so many serve requests; 0: by the number of CPUs
-  uint32_t spin_us = 0;  // look for the next request so long before going to sleep
+  // Look for the next request so long before going to sleep. Nothing: some 20 us where there is
+  // more than one CPU, given up for a while when it finds nothing.
+  std::optional<uint32_t> spin_us;
 
   bool foreground = false;
   std::string log_file;  // empty: standard error, which a daemon has only until it is ready

@@ -43,6 +43,7 @@ class Session {
   [[nodiscard]] fuse_session* raw() { return session_; }
   [[nodiscard]] time_t started() const { return started_; }
   [[nodiscard]] uint32_t threads() const;
+  [[nodiscard]] uint32_t spin_us() const;
 
   // Access times are the daemon's own stores, which the kernel's remount to read-only doesn't stop:
   // `ingot mount -o remount` says so through the attribute user.ingot.remount.

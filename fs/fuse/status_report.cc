@@ -113,7 +113,7 @@ ordered_json DescribeMount(Session& session) {
   report["direct"] = options.direct == DirectMode::kNever ? "never" : "auto";
   report["transport"] = session.negotiated().io_uring ? "io_uring" : "dev_fuse";
   report["threads"] = session.threads();
-  report["spin_us"] = options.spin_us;
+  report["spin_us"] = session.spin_us();
   report["protocol_minor"] = session.negotiated().protocol_minor;
   report["capabilities"] = session.negotiated().capabilities;
   report["shut_down"] = session.is_shut_down();

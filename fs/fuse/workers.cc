@@ -4,6 +4,7 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 
 #include <algorithm>
@@ -18,6 +19,9 @@ namespace ingot {
 namespace {
 
 using std::chrono::steady_clock;
+
+// With so many spins in a row in vain, the next 1,023 requests are waited for asleep.
+constexpr uint32_t kMaxSpinsInVain = 10;
 
 // Only there to make read(2) return EINTR.
 constexpr int kWakeSignal = SIGUSR1;
@@ -114,7 +118,7 @@ void Workers::Work() {
 bool Workers::ServeOne(Worker& self, fuse_buf& buffer) {
   self.reading.store(true);
   waiting_.fetch_add(1, std::memory_order_relaxed);
-  if (options_.spin_us != 0) Spin();
+  if (options_.spin_us != 0) Spin(self);
   const int received = fuse_session_receive_buf(session_, &buffer);
   const uint32_t others = waiting_.fetch_sub(1, std::memory_order_relaxed) - 1;
   self.reading.store(false);
@@ -151,16 +155,30 @@ void Workers::StartOneMore() {
   }
 }
 
-void Workers::Spin() const {
+void Workers::Spin(Worker& self) const {
+  if (self.spins_to_skip > 0) {
+    --self.spins_to_skip;
+    return;
+  }
   // One is enough: two would take the CPU from the program that is to send the request.
   if (somebody_spins_.exchange(true, std::memory_order_relaxed)) return;
   const auto end = steady_clock::now() + std::chrono::microseconds(options_.spin_us);
   struct pollfd poll_entry {
     descriptor_, POLLIN, 0
   };
-  while (poll(&poll_entry, 1, 0) == 0 && steady_clock::now() < end) {
-  }
+  bool found = false;
+  do {
+    found = poll(&poll_entry, 1, 0) != 0;
+    // That program may wait for this very CPU.
+    if (!found) sched_yield();
+  } while (!found && steady_clock::now() < end);
   somebody_spins_.store(false, std::memory_order_relaxed);
+  if (found || !options_.adaptive_spin) {
+    self.spins_in_vain = 0;
+    return;
+  }
+  self.spins_in_vain = std::min(self.spins_in_vain + 1, kMaxSpinsInVain);
+  self.spins_to_skip = (1U << self.spins_in_vain) - 1;
 }
 
 }  // namespace ingot

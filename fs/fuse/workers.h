@@ -25,6 +25,7 @@ class Workers {
   struct Options {
     uint32_t max_threads = 4;
     uint32_t spin_us = 0;
+    bool adaptive_spin = false;  // pause the spinning while it finds nothing
     uint32_t max_transfer_bytes = 1 << 20;
   };
   Workers(fuse_session* session, const Options& options);
@@ -41,13 +42,15 @@ class Workers {
   struct Worker {
     pthread_t thread;
     std::atomic<bool> reading{false};  // in read(2), or about to be
+    uint32_t spins_in_vain = 0;        // in a row
+    uint32_t spins_to_skip = 0;
   };
 
   void Work();
   // False: the session is over.
   bool ServeOne(Worker& self, fuse_buf& buffer);
   void StartOneMore();
-  void Spin() const;
+  void Spin(Worker& self) const;
 
   fuse_session* const session_;
   const Options options_;

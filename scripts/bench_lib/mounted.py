@@ -39,7 +39,7 @@ def candidates(folder, programs, uring, huge, variants):
     peer = programs.parent / "deps/libfuse/bin/passthrough_hp"
     result = {
         "ingot": filesystems.Ingot(folder / "ingot", ingot, "io_uring=off"),
-        "ingot spin": filesystems.Ingot(folder / "spin", ingot, "io_uring=off,spin=20"),
+        "ingot spin=0": filesystems.Ingot(folder / "asleep", ingot, "io_uring=off,spin=0"),
     }
     if uring:
         result["ingot io_uring"] = filesystems.Ingot(folder / "uring", ingot, "io_uring=on")
