@@ -93,6 +93,8 @@ Result<void> Mapping::AllocateHostSpace(MediaOffset at, uint64_t size_bytes) con
   Result<void> allocated = AllocateFileSpace(fd_, at, size_bytes);
   // A host without fallocate gives no promise; its holes are caught when stores fault.
   if (allocated.error_code() == EOPNOTSUPP) return {};
+  // A quota is as good as a full host.
+  if (allocated.error_code() == EDQUOT) return Failure(ENOSPC, allocated.error().context);
   return allocated;
 }
 

@@ -25,21 +25,6 @@ constexpr uint32_t kKnownFlags =
     media::kInodeNoDump | media::kInodeSync | media::kInodeDirSync | media::kInodeDax |
     media::kInodeAtomic | media::kInodeProjectInherit;
 
-bool IsKnownType(uint32_t mode) {
-  switch (mode & S_IFMT) {
-    case S_IFREG:
-    case S_IFDIR:
-    case S_IFLNK:
-    case S_IFIFO:
-    case S_IFSOCK:
-    case S_IFBLK:
-    case S_IFCHR:
-      return true;
-    default:
-      return false;
-  }
-}
-
 const char* FatalBodyFault(const media::Inode& inode) {
   const bool file_like = S_ISREG(inode.mode) || S_ISLNK(inode.mode);
   if (inode.body_bytes > media::kInodeTailSize) return "body_bytes";

@@ -103,16 +103,18 @@ Result<void> FindSharers(Context& context) {
   // All claims on the lowest pages; those from `limit` on are found in the next round.
   std::vector<DataClaim> claims;
   LogicalPage limit(UINT64_MAX);
+  size_t compact_at = 2 * kMaxClaims;
   TRY(ForEachExtent(context, [&](const media::Inode& inode, const Extent& extent) -> Result<void> {
     if (!context.conflicts.Intersects(extent.start, extent.pages)) return {};
     for (uint32_t i = 0; i < extent.pages && extent.start + i < limit; ++i) {
       if (!context.conflicts.Contains(extent.start + i)) continue;
       claims.push_back({extent.start + i, InodeNumber(inode.number), extent.file_page + i});
-      if (claims.size() < 2 * kMaxClaims) continue;
+      if (claims.size() < compact_at) continue;
       const auto middle = claims.begin() + static_cast<std::ptrdiff_t>(kMaxClaims);
       std::ranges::nth_element(claims, middle);
       limit = middle->page + 1;
       std::erase_if(claims, [limit](const DataClaim& claim) { return claim.page >= limit; });
+      compact_at = std::max(2 * kMaxClaims, 2 * claims.size());
     }
     return {};
   }));

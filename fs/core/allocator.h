@@ -151,14 +151,15 @@ class Allocator {
   Result<Claim> TakeOnce(ClaimRequest request);
   Result<Claim> TakeWholeHuge(const ClaimRequest& request);
   Result<Claim> TakeRun(const ClaimRequest& request);
-  Result<std::optional<Claim>> TryWholeHuge(GroupIndex group);
+  Result<std::optional<Claim>> TryWholeHuge(GroupIndex group, uint32_t& host_refusals);
+  // `host_refusals` counts the ENOSPCs of the host in one search; at its bound that is the answer.
   Result<std::optional<Claim>> TryGroup(GroupIndex group, const ClaimRequest& request,
-                                        Effort effort);
+                                        Effort effort, uint32_t& host_refusals);
   void LeaveOut(GroupIndex group);
   // The best run by `effort` that is free by `taken` and has, or gets, the host's space.
   Result<std::optional<Claim>> ClaimChosen(GroupState& state, GroupIndex group,
                                            const ClaimRequest& request, Effort effort,
-                                           PageBitmap& taken)
+                                           PageBitmap& taken, uint32_t& host_refusals)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(state.mutex);
   Result<void> BuildTaken(const GroupState& state, GroupIndex group, PageBitmap& taken) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(state.mutex);

@@ -24,6 +24,20 @@ constexpr uint32_t kNearbyGroups = 8;
 // A fragment at least this long (64 KiB) is worth taking although the request is larger.
 constexpr uint32_t kGoodFragmentPages = 16;
 
+// How many times a search asks a host that is full. What it has given already it gives again, so
+// that a few refusals say enough; without a bound a full host under a large pool would be asked for
+// each of its huge pages.
+constexpr uint32_t kMaxHostRefusals = 16;
+
+// The mask comes from the group's entry; the bitmap is the truth.
+PageRun FirstWholeHuge(uint64_t mask, const PageBitmap& taken) {
+  for (; mask != 0; mask &= mask - 1) {
+    const PageRun run{static_cast<uint32_t>(std::countr_zero(mask)) * kRunPages, kRunPages};
+    if (AllClear(taken, run)) return run;
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<Claim> Allocator::Take(const ClaimRequest& request) {
@@ -61,18 +75,20 @@ Result<Claim> Allocator::TakeOnce(ClaimRequest request) {
 
 Result<Claim> Allocator::TakeWholeHuge(const ClaimRequest& request) {
   const GroupIndex start = std::min(GroupOf(request.goal), GroupIndex(group_count_ - 1));
+  uint32_t host_refusals = 0;
   for (int lap = 0; lap < 2; ++lap) {
     const GroupIndex end = lap == 0 ? GroupIndex(group_count_) : start;
     for (GroupIndex group = with_huge_.Next(lap == 0 ? start : GroupIndex(0)); group < end;
          group = with_huge_.Next(group + 1)) {
-      std::optional<Claim> claim = TRY(TryWholeHuge(group));
+      std::optional<Claim> claim = TRY(TryWholeHuge(group, host_refusals));
       if (claim) return std::move(*claim);
     }
   }
   return Failure(ENOSPC);
 }
 
-Result<std::optional<Claim>> Allocator::TryWholeHuge(GroupIndex group) {
+Result<std::optional<Claim>> Allocator::TryWholeHuge(GroupIndex group,
+                                                     uint32_t& host_refusals) {
   GroupState& state = groups_[group.value];
   MutexLock lock(state.mutex);
   if (state.free_huge_mask == 0) {
@@ -84,16 +100,14 @@ Result<std::optional<Claim>> Allocator::TryWholeHuge(GroupIndex group) {
     LeaveOut(group);
     return std::nullopt;
   }
-  const auto huge = static_cast<uint32_t>(std::countr_zero(state.free_huge_mask));
-  const PageRun run{huge * kRunPages, kRunPages};
-  // The mask comes from the group's entry; the bitmap is the truth.
-  if (!AllClear(taken, run)) {
+  const PageRun run = FirstWholeHuge(state.free_huge_mask, taken);
+  if (run.count == 0) {
     with_huge_.Clear(group);
     return std::nullopt;
   }
   Result<Claim> claim = MakeClaim(state, group, run);
   // A full host: another group's may be backed already.
-  if (claim.error_code() == ENOSPC) return std::nullopt;
+  if (claim.error_code() == ENOSPC && ++host_refusals < kMaxHostRefusals) return std::nullopt;
   return TRY(std::move(claim));
 }
 
@@ -107,6 +121,7 @@ void Allocator::LeaveOut(GroupIndex group) {
 Result<Claim> Allocator::TakeRun(const ClaimRequest& request) {
   const GroupIndex start = std::min(GroupOf(request.goal), GroupIndex(group_count_ - 1));
   using enum Effort;
+  uint32_t host_refusals = 0;
   for (const Effort effort : {kHome, kFragments, kNewHugePage, kAnything}) {
     if (effort == kHome && request.purpose == ClaimPurpose::kData) continue;
     const GroupSummary& summary = effort == kNewHugePage ? with_huge_ : with_pages_;
@@ -117,7 +132,7 @@ Result<Claim> Allocator::TakeRun(const ClaimRequest& request) {
       for (GroupIndex group = summary.Next(lap == 0 ? start : GroupIndex(0)); group < end;
            group = summary.Next(group + 1)) {
         if (nearby && ++asked > kNearbyGroups) break;
-        std::optional<Claim> claim = TRY(TryGroup(group, request, effort));
+        std::optional<Claim> claim = TRY(TryGroup(group, request, effort, host_refusals));
         if (claim) return std::move(*claim);
       }
     }
@@ -126,19 +141,25 @@ Result<Claim> Allocator::TakeRun(const ClaimRequest& request) {
 }
 
 Result<std::optional<Claim>> Allocator::TryGroup(GroupIndex group, const ClaimRequest& request,
-                                                 Effort effort) {
+                                                 Effort effort, uint32_t& host_refusals) {
   GroupState& state = groups_[group.value];
   MutexLock lock(state.mutex);
   if (state.free_pages.load(std::memory_order_relaxed) == 0) {
     with_pages_.Clear(group);
     return std::nullopt;
   }
+  if (request.purpose == ClaimPurpose::kInodePage &&
+      !Bitmap(state, group, media::kInodeBitmapPage)) {
+    return std::nullopt;
+  }
   if (effort == Effort::kFragments) {
     // Most small requests continue a run: no need to look at the whole group.
     const Result<PageRun> run = ContinueRun(state, group, request);
     if (run && run->count != 0) {
-      state.cursor = run->first + run->count;
-      return TRY(MakeClaim(state, group, *run));
+      Result<Claim> claim = MakeClaim(state, group, *run);
+      if (claim) state.cursor = run->first + run->count;
+      if (claim || claim.error_code() != ENOSPC) return TRY(std::move(claim));
+      ++host_refusals;
     }
   }
   PageBitmap taken;
@@ -146,16 +167,12 @@ Result<std::optional<Claim>> Allocator::TryGroup(GroupIndex group, const ClaimRe
     LeaveOut(group);
     return std::nullopt;
   }
-  if (request.purpose == ClaimPurpose::kInodePage &&
-      !Bitmap(state, group, media::kInodeBitmapPage)) {
-    return std::nullopt;
-  }
-  return ClaimChosen(state, group, request, effort, taken);
+  return ClaimChosen(state, group, request, effort, taken, host_refusals);
 }
 
 Result<std::optional<Claim>> Allocator::ClaimChosen(GroupState& state, GroupIndex group,
                                                     const ClaimRequest& request, Effort effort,
-                                                    PageBitmap& taken) {
+                                                    PageBitmap& taken, uint32_t& host_refusals) {
   for (;;) {
     const PageRun run = ChooseRun(state, taken, request, effort);
     if (run.count == 0) {
@@ -167,7 +184,9 @@ Result<std::optional<Claim>> Allocator::ClaimChosen(GroupState& state, GroupInde
       if (request.purpose == ClaimPurpose::kData) state.cursor = run.first + run.count;
       return TRY(std::move(claim));
     }
-    if (claim.error_code() != ENOSPC) return tl::unexpected<Error>(claim.error());
+    if (claim.error_code() != ENOSPC || ++host_refusals >= kMaxHostRefusals) {
+      return tl::unexpected<Error>(claim.error());
+    }
     // The host is full; what it has given already may be free elsewhere.
     if (effort == Effort::kNewHugePage) return std::nullopt;
     const uint32_t last = (run.first + run.count - 1) / kRunPages;
@@ -240,10 +259,10 @@ PageRun Allocator::ChooseRun(const GroupState& state, const PageBitmap& taken,
       const PageRun best = BestFit(taken, ~whole & ~uint64_t{1}, wanted);
       return best.count >= std::min(wanted, kGoodFragmentPages) ? accept(best) : PageRun{};
     }
-    case Effort::kNewHugePage:
-      if (whole == 0) return {};
-      return accept(
-          {static_cast<uint32_t>(std::countr_zero(whole)) * kRunPages, kPagesPerHugePage});
+    case Effort::kNewHugePage: {
+      const PageRun huge = FirstWholeHuge(whole, taken);
+      return huge.count == 0 ? huge : accept(huge);
+    }
     case Effort::kAnything:
       return accept(BestFit(taken, ~uint64_t{0}, wanted));
   }

@@ -19,21 +19,6 @@ tl::unexpected<Error> Damaged(InodeNumber inode, const char* what) {
   return Failure(EUCLEAN, fmt::format("inode {}: {}", inode.value, what));
 }
 
-bool IsKnownType(uint32_t mode) {
-  switch (mode & S_IFMT) {
-    case S_IFREG:
-    case S_IFDIR:
-    case S_IFLNK:
-    case S_IFIFO:
-    case S_IFSOCK:
-    case S_IFBLK:
-    case S_IFCHR:
-      return true;
-    default:
-      return false;
-  }
-}
-
 // The forms that a body of this type may have, and how much of the tail they may use.
 bool IsBodyPlausible(const media::Inode& inode) {
   if (inode.xattr_bytes % 8 != 0) return false;
@@ -55,6 +40,21 @@ bool IsBodyPlausible(const media::Inode& inode) {
 }
 
 }  // namespace
+
+bool IsKnownType(uint32_t mode) {
+  switch (mode & S_IFMT) {
+    case S_IFREG:
+    case S_IFDIR:
+    case S_IFLNK:
+    case S_IFIFO:
+    case S_IFSOCK:
+    case S_IFBLK:
+    case S_IFCHR:
+      return true;
+    default:
+      return false;
+  }
+}
 
 uint32_t MagicOf(BlockKind kind) {
   switch (kind) {

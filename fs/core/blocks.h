@@ -26,6 +26,8 @@ struct BlockIdentity {
   uint32_t owner_generation;
 };
 
+// Regular file, directory, symlink, fifo, socket or device.
+[[nodiscard]] bool IsKnownType(uint32_t mode);
 [[nodiscard]] uint32_t MagicOf(BlockKind kind);
 [[nodiscard]] constexpr LogicalOffset AddressOf(InodeNumber inode) {
   return LogicalOffset(inode.value * media::kInodeSize);

@@ -109,7 +109,13 @@ void Continue(Search& search, const DirectoryLeaf& leaf, KeyRange range) {
 }
 
 const char* CheckPlace(const DirectoryLeaf& leaf, uint64_t lowest_key) {
-  if (leaf.header.count == 0) return "count";
+  const uint32_t count = leaf.header.count;
+  if (count == 0 || count > kMaxEntries) return "count";
+  if (leaf.names_begin % kNameAlignment != 0 || leaf.names_begin > kPageSize ||
+      leaf.names_begin < SlotsEnd(count)) {
+    return "names_begin";
+  }
+  if (leaf.dead_bytes > kPageSize - leaf.names_begin) return "dead_bytes";
   return leaf.slots[0].key < lowest_key ? "key" : nullptr;
 }
 

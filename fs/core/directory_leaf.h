@@ -68,7 +68,7 @@ void Continue(Search& search, const media::DirectoryLeaf& leaf, KeyRange range);
 // --- on a copy ----------------------------------------------------------------------------------
 // Null if the leaf is sound, else what is wrong. `lowest_key`: that of its tree record.
 [[nodiscard]] const char* Check(const media::DirectoryLeaf& leaf, uint64_t lowest_key);
-// The same for a leaf that Check has passed before: only that it is the record's.
+// The same for a leaf that Check has passed before: only what costs nothing to look at.
 [[nodiscard]] const char* CheckPlace(const media::DirectoryLeaf& leaf, uint64_t lowest_key);
 // A new leaf's header beyond the block's.
 void Initialise(media::DirectoryLeaf& leaf);

@@ -45,9 +45,8 @@ Result<media::Inode> FileData::OpenForChange(InodeNumber number, bool allow_appe
 
 bool FileData::HasFileCapability(const media::Inode& inode) const {
   const bool has_xattrs = inode.xattr_bytes != 0 || inode.xattr_page != 0;
-  // What can't be read must not be kept either.
-  return has_xattrs && xattrs_ != nullptr &&
-         xattrs_->Get(inode, kCapabilityName).error_code() != ENODATA;
+  // Attributes that can't be read give nobody a capability, and must not keep the data from change.
+  return has_xattrs && xattrs_ != nullptr && xattrs_->Get(inode, kCapabilityName).has_value();
 }
 
 Result<void> FileData::KillPrivileges(Transaction& transaction, media::Inode& inode,

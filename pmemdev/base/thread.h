@@ -13,7 +13,7 @@
 
 namespace ingot {
 
-// EAGAIN: RLIMIT_NPROC or the system's own limit; ENOMEM.
+// EAGAIN: RLIMIT_NPROC or the system's own limit.
 template <typename Function>
 Result<std::thread> StartThread(Function&& function) {
   try {
