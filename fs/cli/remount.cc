@@ -48,11 +48,24 @@ std::optional<bool> Not(const std::optional<bool>& value) {
 Result<void> TellDaemon(const std::string& mountpoint, std::string_view mode) {
   const std::string name(kRemountXattr);
   if (setxattr(mountpoint.c_str(), name.c_str(), mode.data(), mode.size(), 0) == 0) return {};
-  return errno == EROFS ? Result<void>() : FailureFromErrno("telling the daemon");
+  // Another user's mount may not even be looked at, a daemon may be gone: the kernel's part counts.
+  for (const int harmless : {EROFS, EPERM, EACCES, ENOTSUP, ENOTCONN}) {
+    if (errno == harmless) return {};
+  }
+  return FailureFromErrno("telling the daemon");
+}
+
+bool IsReadOnly(const admin::MountEntry& mount) {
+  return ((FlagsIn(mount.options) | FlagsIn(mount.super_options)) & MS_RDONLY) != 0;
 }
 
 // What only a new mount can change must not look as if it had been changed.
 Result<void> RefuseFixed(const admin::MountEntry& mount, const MountRequest& request) {
+  constexpr std::string_view kFixed[] = {"atomic", "noatomic", "cache", "strictatime", "noatime"};
+  const bool any = std::ranges::any_of(kFixed, [&](std::string_view name) {
+    return std::ranges::find(request.given, name) != request.given.end();
+  });
+  if (!any) return {};
   const admin::Json status = TRY(admin::Status(mount.mountpoint));
   const auto is_running = [&](const char* key, const auto& value) {
     return !status.contains("mount") || status["mount"].value(key, value) == value;
@@ -109,7 +122,9 @@ Result<void> Remount(const std::string& mountpoint, const MountRequest& request)
   if (request.read_only == true) TRY(TellDaemon(mountpoint, "ro"));
   if (::mount(mount->source.c_str(), mount->mountpoint.c_str(), mount->type.c_str(), flags,
               nullptr) != 0) {
-    return FailureFromErrno("mount");
+    const int code = errno;
+    if (request.read_only == true && !IsReadOnly(*mount)) TRY(TellDaemon(mountpoint, "rw"));
+    return Failure(code, "mount");
   }
   return request.read_only == false ? TellDaemon(mountpoint, "rw") : Result<void>();
 }

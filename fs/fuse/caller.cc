@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <optional>
 #include <sstream>
 #include <string>
@@ -22,14 +23,27 @@ std::optional<std::string> StatusField(pid_t pid, const std::string& key) {
   return std::nullopt;
 }
 
+// The text of a file in /proc/PID; nothing if it can't be read.
+std::optional<std::string> ReadOf(const std::string& pid, const char* name) {
+  std::ifstream file("/proc/" + pid + "/" + name);
+  if (!file) return std::nullopt;
+  return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
 }  // namespace
 
 bool IsInOurUserNamespace(pid_t pid) {
   std::error_code error;
-  const auto theirs =
-      std::filesystem::read_symlink("/proc/" + std::to_string(pid) + "/ns/user", error);
-  if (error) return false;
-  return theirs == std::filesystem::read_symlink("/proc/self/ns/user", error) && !error;
+  const std::string process = std::to_string(pid);
+  const auto theirs = std::filesystem::read_symlink("/proc/" + process + "/ns/user", error);
+  if (!error) return theirs == std::filesystem::read_symlink("/proc/self/ns/user", error) && !error;
+  // A user's daemon may not look at root's. Its maps anybody may read, and nobody without
+  // privileges can make a namespace whose maps are the first one's.
+  for (const char* map : {"uid_map", "gid_map"}) {
+    const auto text = ReadOf(process, map);
+    if (!text || text != ReadOf("self", map)) return false;
+  }
+  return true;
 }
 
 bool HasCapability(pid_t pid, int capability) {

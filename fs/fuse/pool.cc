@@ -8,6 +8,8 @@
 #include <cstdio>
 #include <thread>
 
+#include "pmemdev/base/log.h"
+
 namespace ingot {
 namespace {
 
@@ -85,7 +87,10 @@ Result<std::unique_ptr<Volume>> OpenPool(const MountOptions& options) {
   MappingOptions mapping_options;
   mapping_options.read_only = options.volume.read_only;
   auto device = TRY(OpenDevice(options, mapping_options));
-  if (mapping_options.read_only && device->replay_report().valid_lanes != 0) {
+  const ReplayReport waiting = device->replay_report();
+  if (waiting.unreadable_lanes != 0) {
+    log::Warning("pool: journal lanes are unreadable, lanes={}", waiting.unreadable_lanes);
+  } else if (mapping_options.read_only && waiting.valid_lanes != 0) {
     const Medium medium = device->mapping().medium();
     device.reset();
     device = TRY(OpenRecovered(options, medium));

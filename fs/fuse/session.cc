@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <set>
 #include <thread>
 
 #include "fs/fuse/fuse_messages.h"
@@ -23,10 +24,13 @@ uint32_t ThreadLimit(const MountOptions& options) {
   return std::clamp(2 * std::thread::hardware_concurrency(), 4U, 16U);
 }
 
-size_t CountThreads() {
+std::set<std::string> ThreadIds() {
+  std::set<std::string> ids;
   std::error_code error;
-  const std::filesystem::directory_iterator tasks("/proc/self/task", error);
-  return error ? 0 : static_cast<size_t>(std::distance(begin(tasks), end(tasks)));
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task", error)) {
+    ids.insert(task.path().filename());
+  }
+  return ids;
 }
 
 }  // namespace
@@ -75,7 +79,7 @@ Result<void> Session::Mount() {
 }
 
 Result<void> Session::AnswerInit() {
-  const size_t threads_before = CountThreads();
+  const std::set<std::string> threads_before = ThreadIds();
   fuse_buf buffer{};
   int received = 0;
   while (!initialised_.load() && fuse_session_exited(session_) == 0) {
@@ -92,7 +96,9 @@ Result<void> Session::AnswerInit() {
   }
   // libfuse sets the rings up while it answers, each with a thread, and carries on without them if
   // it can't: without threads there are no rings.
-  negotiated_.io_uring = negotiated_.io_uring && CountThreads() > threads_before;
+  const std::set<std::string> threads = ThreadIds();
+  negotiated_.io_uring =
+      negotiated_.io_uring && !std::ranges::includes(threads_before, threads);
   if (!negotiated_.io_uring && options_.io_uring == Switch::kOn) {
     return Failure(EOPNOTSUPP, "io_uring=on: its rings can't be set up (descriptors, memory or "
                                "locked memory are short). Hint: use io_uring=auto");
@@ -124,12 +130,10 @@ Result<void> Session::ServeThroughRings() {
 }
 
 void Session::Stop() {
-  Workers* workers = serving_.load();
-  if (workers != nullptr) {
-    workers->Stop();
-  } else {
-    fuse_session_exit(session_);
-  }
+  // First the flag, then the look: whoever begins to serve does it the other way round.
+  fuse_session_exit(session_);
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (Workers* workers = serving_.load(); workers != nullptr) workers->Stop();
 }
 
 void Session::Unmount() {
