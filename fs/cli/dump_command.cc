@@ -40,8 +40,10 @@ int RunDump(const DumpArguments& options) {
 }
 
 CLI::App* AddKind(CLI::App& app, const std::shared_ptr<DumpArguments>& options, const char* name,
-                  const char* summary, std::function<Result<Json>(admin::RawPool&)> dump) {
+                  const char* summary, const char* example,
+                  std::function<Result<Json>(admin::RawPool&)> dump) {
   CLI::App* sub = app.add_subcommand(name, summary);
+  sub->footer(fmt::format("Example:\n  ingot dump {} /var/lib/data.ingot", example));
   sub->add_flag("-j,--json", options->json, "print JSON");
   // Subcommands are recognised before anything is run.
   sub->parse_complete_callback([options, dump = std::move(dump)] { options->dump = dump; });
@@ -60,12 +62,13 @@ Action SetUpDump(CLI::App& app) {
   app.require_subcommand(1);
   DumpArguments* const raw = options.get();
   AddPool(AddKind(app, options, "superblock", "the three copies of the superblock",
-                  admin::DumpSuperblock),
+                  "superblock", admin::DumpSuperblock),
           *raw);
-  AddPool(AddKind(app, options, "journal", "lanes with something in them", admin::DumpJournal),
+  AddPool(AddKind(app, options, "journal", "lanes with something in them", "journal",
+                  admin::DumpJournal),
           *raw);
 
-  CLI::App* group = AddKind(app, options, "group", "a group's entry and bitmaps",
+  CLI::App* group = AddKind(app, options, "group", "a group's entry and bitmaps", "group 0",
                             [raw](admin::RawPool& pool) {
                               return admin::DumpGroup(pool, GroupIndex(raw->number));
                             });
@@ -73,6 +76,7 @@ Action SetUpDump(CLI::App& app) {
   AddPool(group, *raw);
 
   CLI::App* inode = AddKind(app, options, "inode", "an inode, with extents or leaves",
+                            "inode $(stat -c %i /mnt/file)",
                             [raw](admin::RawPool& pool) {
                               return admin::DumpInode(pool, InodeNumber(raw->number));
                             });
@@ -81,7 +85,7 @@ Action SetUpDump(CLI::App& app) {
       ->type_name("N");
   AddPool(inode, *raw);
 
-  CLI::App* dir = AddKind(app, options, "dir", "the entries of a directory",
+  CLI::App* dir = AddKind(app, options, "dir", "the entries of a directory", "dir /",
                           [raw](admin::RawPool& pool) {
                             return admin::DumpDirectory(pool, raw->path);
                           });

@@ -62,6 +62,12 @@ test_mkfs() {
     make_pool
     expect 1 'holds the ingot pool.*\(EEXIST\). Hint: --force' "$ingot" mkfs "$pool"
 
+    # Neither do bytes of a kind that nobody knows have to go.
+    head -c 20M /dev/urandom >"$work/random"
+    expect 1 'data of an unknown kind \(EEXIST\). Hint: --force' "$ingot" mkfs "$work/random"
+    expect 0 'uuid' "$ingot" mkfs --force "$work/random"
+    rm "$work/random"
+
     # Somebody else's filesystem stays as it is, byte for byte.
     truncate -s 32M "$work/ext4"
     mkfs.ext4 -q -L precious "$work/ext4"
@@ -98,6 +104,7 @@ test_mount_refusals() {
     expect 1 "did you mean '--foreground'" "$ingot" mount "$pool" "$mnt" --forground
     expect 32 'direct=always' "$ingot" mount "$pool" "$mnt" -o direct=always
     expect 0 '' "$ingot" mount -f "$pool" "$mnt"
+    expect 32 'smaller than a huge page' "$ingot" mount -f /etc/passwd "$mnt"
     ! mountpoint -q "$mnt" || fail "a fake mount mounted"
 
     head -c 8M /dev/urandom >"$work/noise"
@@ -122,6 +129,9 @@ test_busy() {
     expect 8 '\(EBUSY\). Hint: ingot umount' "$ingot" fsck -y "$pool"
     expect 0 'checked read-only' "$ingot" fsck "$pool"
     expect 0 'mounted: yes' "$ingot" status "$pool"
+    # As from another mount namespace: in use, but not seen to be mounted.
+    expect 0 'checked read-only' unshare -m sh -c 'umount "$2" && "$1" fsck "$3"' sh \
+        "$ingot" "$mnt" "$pool"
     exec 7>"$mnt/open"
     expect 32 'in use \(EBUSY\). Hint: fuser' "$ingot" umount "$mnt"
     exec 7>&-
@@ -238,6 +248,39 @@ PYTHON
     expect 0 'clean' "$ingot" fsck "$pool"
 }
 
+# What users, their namespaces and an odd parent process may try.
+test_hostile() {
+    remake_pool
+    local python=/usr/bin/python3  # what others may run; the one in PATH may be root's own
+    local -a as_user=(setpriv --reuid 1000 --regid 1000 --clear-groups)
+    local shutdown="import fcntl, os
+fcntl.ioctl(os.open('$mnt', os.O_RDONLY), 0x8004587d, bytes(4))"
+    local list="import os; print(os.listxattr('$mnt/file'))"
+    expect 0 '' "$ingot" mount "$pool" "$mnt"
+    chmod 755 "$work"
+    chmod 777 "$mnt"
+    expect 1 'Operation not permitted' "${as_user[@]}" "$python" -c "$shutdown"
+    # In a user namespace of one's own one has every capability, over nothing of ours.
+    expect 1 'Operation not permitted' "${as_user[@]}" unshare -Ur "$python" -c "$shutdown"
+    touch "$mnt/file"
+    setfattr -n trusted.secret -v x "$mnt/file"
+    setfattr -n user.open -v x "$mnt/file"
+    expect 0 "^\['user.open'\]" "${as_user[@]}" "$python" -c "$list"
+    expect 0 'trusted.secret' python3 -c "$list"
+
+    local pid
+    pid=$("$ingot" status --json "$mnt" | jq .mount.pid)
+    kill -USR2 "$pid"
+    kill -TERM "$pid"
+    expect 0 '' timeout 20 tail --pid="$pid" -f /dev/null
+    pool_is_free
+
+    # Started without standard descriptors.
+    expect 0 '' timeout 20 sh -c '"$1" mount "$2" "$3" <&- >&-' sh "$ingot" "$pool" "$mnt"
+    expect 0 '' "$ingot" umount "$mnt"
+    expect 0 'clean' "$ingot" fsck "$pool"
+}
+
 make_links() {
     local name
     for name in mount.ingot mount.fuse.ingot umount.fuse.ingot fsck.ingot; do
@@ -270,6 +313,18 @@ test_mount8() {
     expect 0 '' mount -t ingot -o ro "$pool" "$mnt"
     expect 2 'Read-only' sh -c "echo four >'$mnt/file'"
     expect 32 'opened read-only \(EROFS\). Hint: ingot umount' mount -o remount,rw "$mnt"
+    expect 0 '' umount "$mnt"
+
+    # Read-only stops the daemon's own stores as well; what can't be changed isn't swallowed.
+    expect 0 '' mount -t ingot -o strictatime "$pool" "$mnt"
+    expect 32 "option 'atomic' can't be changed" mount -o remount,atomic "$mnt"
+    touch -a -d 2001-01-01 "$mnt/file"
+    expect 0 '' mount -o remount,ro "$mnt"
+    expect 0 'three' cat "$mnt/file"
+    expect 0 '' mount -o remount,rw "$mnt"
+    expect 0 '' umount "$mnt"
+    expect 0 '' mount -t ingot -o ro "$pool" "$mnt"
+    expect 0 '^2001' stat -c %x "$mnt/file"
     expect 0 '' umount "$mnt"
 
     local options=nofail,_netdev,noauto,x-systemd.automount,comment=x,nosuid,nodev
@@ -339,8 +394,8 @@ if ((EUID != 0)) || [[ ! -c /dev/fuse ]]; then
     exit 77
 fi
 mkdir "$mnt" "$work/mnt2"
-tests=(test_mkfs test_mount_refusals test_busy test_introspection test_limits test_mount8
-    test_daemon_dies test_unprivileged)
+tests=(test_mkfs test_mount_refusals test_busy test_introspection test_limits test_hostile
+    test_mount8 test_daemon_dies test_unprivileged)
 (($# < 2)) || tests=("${@:2}")
 for test in "${tests[@]}"; do
     echo "== $test"
