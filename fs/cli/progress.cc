@@ -58,7 +58,8 @@ void ProgressLine::Draw(uint64_t done, uint64_t total) {
   if (seconds > 0.5 && done > 0) {
     const double rate = static_cast<double>(done) / seconds;
     text += fmt::format(", {:.0f}/s", rate);
-    if (total > done) {
+    // The first units may be the fullest: too early a guess is a bad one.
+    if (total > done && done >= total / 50) {
       const auto left = static_cast<int64_t>(static_cast<double>(total - done) / rate) + 1;
       text += ", " + FormatDuration(std::chrono::seconds(left)) + " left";
     }
