@@ -25,7 +25,7 @@ struct Filesystem {
   Filesystem(Device& device, std::unique_ptr<Allocator> allocator)
       : core(device, std::move(allocator), VolumeOptions{}),
         data(core),
-        xattrs(core, data),
+        xattrs(core),
         orphans(core, data, xattrs),
         names(core, data, xattrs, orphans) {
     data.set_xattrs(&xattrs);

@@ -101,13 +101,4 @@ Result<void> FileData::WriteNew(Transaction& transaction, media::Inode& inode,
   return core_.extents.Insert(transaction, inode, extent);
 }
 
-Result<void> FileData::ShrinkTail(Transaction& transaction, media::Inode& inode,
-                                  uint32_t xattr_bytes) {
-  if (inode.body_form == media::BodyForm::kTree) {
-    return core_.tree.ShrinkTail(transaction, inode, xattr_bytes);
-  }
-  if (inode.body_bytes + xattr_bytes <= media::kInodeTailSize) return {};
-  return SpillInline(transaction, inode);
-}
-
 }  // namespace ingot

@@ -49,7 +49,7 @@ class FileData {
   explicit FileData(Core& core);
   ~FileData();
   FileData(const FileData&) = delete;
-  // Xattrs needs FileData and FileData, to clear security.capability, Xattrs: Volume ties the knot.
+  // To clear security.capability; made after FileData, hence not in the constructor.
   void set_xattrs(Xattrs* xattrs) { xattrs_ = xattrs; }
 
   // Up to `size_bytes` from `offset`; less at the end of the file. EISDIR, EINVAL for other types;
@@ -100,8 +100,6 @@ class FileData {
   // Stores contents of a new symlink: inline or in pages.
   Result<void> WriteNew(Transaction& transaction, media::Inode& inode,
                         std::span<const std::byte> bytes);
-  // Moves inline data out of the tail so that `xattr_bytes` of attributes fit.
-  Result<void> ShrinkTail(Transaction& transaction, media::Inode& inode, uint32_t xattr_bytes);
 
  private:
   // All of these want the inode's exclusive lock, and no transaction alive on this thread.

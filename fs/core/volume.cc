@@ -57,7 +57,7 @@ Result<std::unique_ptr<Volume>> Volume::Open(std::unique_ptr<Device> device,
   Core& core = *volume->core_;
   TRY(ValidateRoot(core.reader));
   volume->data_ = std::make_unique<FileData>(core);
-  volume->xattrs_ = std::make_unique<Xattrs>(core, *volume->data_);
+  volume->xattrs_ = std::make_unique<Xattrs>(core);
   volume->data_->set_xattrs(volume->xattrs_.get());
   volume->orphans_ = std::make_unique<Orphans>(core, *volume->data_, *volume->xattrs_);
   volume->names_ =

@@ -16,8 +16,6 @@
 
 namespace ingot {
 
-class FileData;
-
 // What a file may do when it is run; gone with any change of its contents.
 inline constexpr std::string_view kCapabilityName = "security.capability";
 
@@ -32,7 +30,7 @@ struct XattrChange {
 
 class Xattrs {
  public:
-  Xattrs(Core& core, FileData& data) : core_(core), data_(data) {}
+  explicit Xattrs(Core& core) : core_(core) {}
 
   // ENODATA: no such attribute.
   Result<std::vector<std::byte>> Get(InodeNumber inode, std::string_view name);
@@ -79,7 +77,6 @@ class Xattrs {
                       bool clear_set_gid);
 
   Core& core_;
-  FileData& data_;
 };
 
 }  // namespace ingot
