@@ -184,7 +184,7 @@ void TakeTurns(uint64_t rounds) {
 
 void ReadInTurns(const std::atomic<bool>& done, int file) {
   std::vector<unsigned char> buffer(size_t{1} << 20);
-  const int fd = open(PathOf(file).c_str(), O_CREAT | O_RDONLY | O_CLOEXEC, 0644);
+  const int fd = open(PathOf(file).c_str(), O_RDONLY | O_CLOEXEC);
   while (!done && !g_failed) {
     const ssize_t got = pread(fd, buffer.data(), buffer.size(), 0);
     if (got < 0) return FailCall("read", file);
@@ -206,6 +206,9 @@ void Disturb(const std::atomic<bool>& done) {
 
 void ShareTheLastMebibyte(uint64_t rounds) {
   for (int file = 0; file < kFiles; ++file) unlink(PathOf(file).c_str());
+  for (int file = 0; file < 2; ++file) {
+    close(open(PathOf(file).c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
+  }
   FillUp(off_t{1200} << 10);
   g_full = 0;
   std::atomic<bool> done{false};
