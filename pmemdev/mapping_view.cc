@@ -68,7 +68,8 @@ Result<std::unique_ptr<MappingView>> MappingView::Reserve(int fd, const Options&
 MappingView::~MappingView() {
   if (base_ != nullptr) poison::UnregisterRegion(base_);
   for (struct pmem2_map* map : maps_) pmem2_map_delete(&map);
-  // Unmaps all of it, with what MapMemory() put there.
+  // With what MapMemory() put there.
+  if (base_ != nullptr && MapsMemory()) (void)munmap(base_ - lead_bytes_, reserved_bytes_);
   if (reservation_ != nullptr) pmem2_vm_reservation_delete(&reservation_);
   if (source_ != nullptr) pmem2_source_delete(&source_);
 }
@@ -82,19 +83,32 @@ Result<void> MappingView::ReserveAddresses() {
   const uint64_t needed = RoundUp(options_.needed_bytes, alignment_);
   uint64_t wanted = std::max(needed, RoundUp(options_.reserve_bytes, alignment_));
   // RLIMIT_AS or a small address space: less room to grow is better than no mount.
-  while (true) {
-    const int code = pmem2_vm_reservation_new(&reservation_, nullptr, wanted + alignment_);
-    if (code == 0) break;
-    if (wanted == needed) return PmemFailure("pmem2_vm_reservation_new", code);
+  Result<uintptr_t> reserved = ReserveBytes(wanted + alignment_);
+  while (!reserved && wanted != needed) {
     wanted = std::max(needed, RoundUp(wanted / 2, alignment_));
+    reserved = ReserveBytes(wanted + alignment_);
   }
-  const auto start =
-      reinterpret_cast<uintptr_t>(pmem2_vm_reservation_get_address(reservation_));
+  const uintptr_t start = TRY(std::move(reserved));
   lead_bytes_ = RoundUp(start, alignment_) - start;
   capacity_bytes_ = wanted;
   base_ = reinterpret_cast<std::byte*>(start + lead_bytes_);
   poison::RegisterRegion(base_, capacity_bytes_);
   return {};
+}
+
+Result<uintptr_t> MappingView::ReserveBytes(uint64_t size_bytes) {
+  reserved_bytes_ = size_bytes;
+  if (MapsMemory()) {
+    // Not by libpmem2: 1.12 leaves up to 2 GiB of addresses behind each reservation that it
+    // deletes, and a process that opens pools by the thousand runs out of them.
+    void* const at = mmap(nullptr, size_bytes, PROT_NONE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (at == MAP_FAILED) return FailureFromErrno("reserving address space");
+    return reinterpret_cast<uintptr_t>(at);
+  }
+  const int code = pmem2_vm_reservation_new(&reservation_, nullptr, size_bytes);
+  if (code != 0) return PmemFailure("pmem2_vm_reservation_new", code);
+  return reinterpret_cast<uintptr_t>(pmem2_vm_reservation_get_address(reservation_));
 }
 
 Result<void> MappingView::MapUpTo(uint64_t size_bytes) {
@@ -107,7 +121,7 @@ Result<void> MappingView::MapUpTo(uint64_t size_bytes) {
   const uint64_t from = mapped_bytes_;
   const uint64_t length = size_bytes - from;
   struct pmem2_map* map = nullptr;
-  if (options_.medium == Medium::kMemory || options_.private_copy) {
+  if (MapsMemory()) {
     map = TRY(MapMemory(from, length));
   } else {
     map = TRY(MapByConfig(from, length));

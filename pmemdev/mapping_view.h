@@ -53,14 +53,21 @@ class MappingView {
 
  private:
   MappingView(int fd, const Options& options) : fd_(fd), options_(options) {}
+  // Mapped by us and handed to libpmem2, or by libpmem2.
+  [[nodiscard]] bool MapsMemory() const {
+    return options_.medium == Medium::kMemory || options_.private_copy;
+  }
   Result<void> ReserveAddresses();
+  // The start of so many free bytes of address space, which are ours from now on.
+  Result<uintptr_t> ReserveBytes(uint64_t size_bytes);
   Result<struct pmem2_map*> MapMemory(uint64_t from, uint64_t size_bytes) const;
   Result<struct pmem2_map*> MapByConfig(uint64_t from, uint64_t size_bytes) const;
 
   int fd_;
   Options options_;
   struct pmem2_source* source_ = nullptr;
-  struct pmem2_vm_reservation* reservation_ = nullptr;
+  struct pmem2_vm_reservation* reservation_ = nullptr;  // null if MapsMemory()
+  uint64_t reserved_bytes_ = 0;
   std::vector<struct pmem2_map*> maps_;
   std::byte* base_ = nullptr;
   uint64_t alignment_ = 0;

@@ -177,6 +177,26 @@ void GrowsInPlace(const std::filesystem::path& folder) {
 TEST(Mapping, GrowsInPlaceOnMemory) { GrowsInPlace("/dev/shm"); }
 TEST(Mapping, GrowsInPlaceOnAFile) { GrowsInPlace(tests::BuildDir()); }
 
+// A process that opens pools by the thousand must not run out of addresses.
+TEST(Mapping, LeavesNoAddressesBehind) {
+  const auto ranges = [] {
+    std::ifstream maps("/proc/self/maps");
+    return std::count(std::istreambuf_iterator<char>(maps), {}, '\n');
+  };
+  MappingOptions copy = Options();
+  copy.separate_write_alias = false;
+  copy.private_copy = true;
+  const TestFile file(tests::BuildDir(), 16 * kMiB);
+  const auto open_and_close = [&] {
+    (void)tests::MemoryMapping(16 * kMiB);
+    ASSERT_TRUE(Mapping::Open(file.path(), copy).has_value());
+  };
+  open_and_close();
+  const auto before = ranges();
+  for (int i = 0; i < 50; ++i) open_and_close();
+  EXPECT_LT(ranges(), before + 10);
+}
+
 TEST(Mapping, GrowthEndsWithTheReservation) {
   MappingOptions options = Options();
   options.reserve_bytes = 10 * kMiB;
