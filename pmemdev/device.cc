@@ -17,10 +17,18 @@ Device::~Device() = default;
 Result<std::unique_ptr<Device>> Device::Open(std::unique_ptr<Mapping> mapping,
                                              const DeviceOptions& options) {
   const SuperblockScan scan = TRY(ReadSuperblocks(*mapping));
+  std::unique_ptr<Device> device = TRY(Assemble(std::move(mapping), scan.best, options));
+  TRY(device->OpenJournal(options, scan));
+  return device;
+}
+
+Result<std::unique_ptr<Device>> Device::Assemble(std::unique_ptr<Mapping> mapping,
+                                                 const media::Superblock& superblock,
+                                                 const DeviceOptions& options) {
   std::unique_ptr<Device> device(new Device);
   device->mapping_ = std::move(mapping);
-  device->superblock_ = scan.best;
-  device->geometry_ = TRY(Geometry::ForRegion(scan.best.region_size_bytes));
+  device->superblock_ = superblock;
+  device->geometry_ = TRY(Geometry::ForRegion(superblock.region_size_bytes));
   device->group_table_ = std::make_unique<GroupTable>(*device->mapping_, device->geometry_,
                                                       device->superblock_.uuid);
   device->persist_ = std::make_unique<Persist>(*device->mapping_);
@@ -28,12 +36,11 @@ Result<std::unique_ptr<Device>> Device::Open(std::unique_ptr<Mapping> mapping,
   device->persist_->set_fault_handler(
       [raw = device.get()](const std::byte* address) { (void)raw->ReportFault(address); });
   const uint64_t unknown =
-      scan.best.features_read_only_compatible & ~media::kFeaturesReadOnlyCompatible;
+      superblock.features_read_only_compatible & ~media::kFeaturesReadOnlyCompatible;
   if (unknown != 0) {
     device->TurnReadOnly(fmt::format("unknown read-only compatible features {:#x}", unknown));
   }
   TRY(device->OpenPageArray(options));
-  TRY(device->OpenJournal(options, scan));
   return device;
 }
 

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -32,7 +33,6 @@ struct DeviceFormatOptions {
   media::Uuid uuid{};        // all zero: random
   uint64_t hash_seed = 0;    // 0: random
   int64_t created_seconds = 0;  // 0: now
-  PersistObserver* observer = nullptr;  // tests: sees the stores of mkfs
 };
 
 enum class PageArrayChoice { kAuto, kDevice, kDram };  // kAuto: dram for plain files, else device
@@ -57,6 +57,11 @@ class Device {
   // Takes O(group table) time. Destroys what was there; the caller has asked. A crash leaves no
   // valid pool.
   static Result<void> Format(const Mapping& mapping, const DeviceFormatOptions& options);
+  // The same, and opens it. What `fill` stores is there before the superblocks are: a crash leaves
+  // no valid pool, or all of it. Errors of `fill` are handed on.
+  static Result<std::unique_ptr<Device>> Create(std::unique_ptr<Mapping> mapping,
+                                                const DeviceFormatOptions& options,
+                                                const std::function<Result<void>(Device&)>& fill);
 
   // Opens: superblock, journal replay, damaged superblock copies rewritten (both only if writable).
   // Errors: those of Mapping::Open and ReadSuperblocks; EUCLEAN if a lane is unreadable and the
@@ -103,6 +108,10 @@ class Device {
 
  private:
   Device() = default;
+  // All parts, but for the journal; touches nothing on media.
+  static Result<std::unique_ptr<Device>> Assemble(std::unique_ptr<Mapping> mapping,
+                                                  const media::Superblock& superblock,
+                                                  const DeviceOptions& options);
   Result<void> OpenJournal(const DeviceOptions& options, const SuperblockScan& scan);
   Result<void> OpenPageArray(const DeviceOptions& options);
   void MarkPoisoned(MediaOffset at) const;

@@ -71,20 +71,39 @@ Result<void> EraseSuperblocks(Persist& persist, const Geometry& geometry) {
   return stream.Fence();
 }
 
-}  // namespace
-
-Result<void> Device::Format(const Mapping& mapping, const DeviceFormatOptions& options) {
+// All of a pool but what makes it one.
+Result<media::Superblock> FormatWithoutSuperblocks(const Mapping& mapping,
+                                                   const DeviceFormatOptions& options) {
   if (mapping.read_only()) return Failure(EROFS, "formatting a read-only mapping");
   const Geometry geometry = TRY(Geometry::ForRegion(mapping.size_bytes()));
   const media::Superblock superblock = TRY(NewSuperblock(geometry, options));
   TRY(AllocateFixedParts(mapping, geometry));
   Persist persist(mapping);
-  persist.set_observer(options.observer);
   TRY(EraseSuperblocks(persist, geometry));
   const GroupTable table(mapping, geometry, superblock.uuid);
   TRY(table.WriteFresh(persist, GroupIndex(0), geometry.group_count()));
   TRY(Journal::Format(persist, superblock));
+  return superblock;
+}
+
+}  // namespace
+
+Result<void> Device::Format(const Mapping& mapping, const DeviceFormatOptions& options) {
+  const media::Superblock superblock = TRY(FormatWithoutSuperblocks(mapping, options));
+  Persist persist(mapping);
   return WriteSuperblocks(persist, superblock);
+}
+
+Result<std::unique_ptr<Device>> Device::Create(std::unique_ptr<Mapping> mapping,
+                                               const DeviceFormatOptions& options,
+                                               const std::function<Result<void>(Device&)>& fill) {
+  const media::Superblock superblock = TRY(FormatWithoutSuperblocks(*mapping, options));
+  std::unique_ptr<Device> device = TRY(Assemble(std::move(mapping), superblock, {}));
+  device->journal_ = TRY(Journal::Open(*device->mapping_, device->geometry_, *device->persist_,
+                                       device->superblock_));
+  TRY(fill(*device));
+  TRY(WriteSuperblocks(*device->persist_, superblock));
+  return device;
 }
 
 }  // namespace ingot

@@ -85,10 +85,9 @@ Result<void> Journal::FormatLane(Persist& persist, const media::Superblock& supe
   TRY(CheckLaneCount(superblock));
   CHECK(lane < superblock.lane_count, "lane {}", lane);
   PersistStream stream = persist.NewStream();
-  // The record goes first: a header must never vouch for a record of an earlier pool. All of the
-  // lane is written, because that is what repairs a bad block.
+  // All of the lane is written, because that is what repairs a bad block. In any order: a record of
+  // an earlier pool has that one's UUID in its checksum, and superblocks come later.
   TRY(stream.ZeroUnfenced(RecordPlace(lane), media::kLaneSize - media::kLaneRecordOffset));
-  TRY(stream.Fence());
   const media::LaneHeader header = HeaderOf(superblock, lane);
   TRY(stream.CopyUnfenced(Geometry::Lane(lane), BytesOf(header)));
   return stream.Fence();

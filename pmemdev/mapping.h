@@ -23,6 +23,8 @@ struct pmem2_map;
 
 namespace ingot {
 
+class PersistObserver;
+
 // What makes a store durable (libpmem2's granularity).
 enum class Granularity { kByte, kCacheLine, kPage };
 
@@ -39,6 +41,8 @@ struct MappingOptions {
   uint64_t reserve_bytes = uint64_t{16} << 40;  // address space, for growth
   // Tests: pretend a granularity (kPage on memory exercises the msync path).
   bool force_page_granularity = false;
+  // Tests: sees what every Persist on this mapping does, from mkfs and recovery on.
+  PersistObserver* observer = nullptr;
 };
 
 class MappingView;
@@ -62,6 +66,7 @@ class Mapping {
   [[nodiscard]] Granularity granularity() const { return granularity_; }
   [[nodiscard]] Medium medium() const { return medium_; }
   [[nodiscard]] bool read_only() const { return options_.read_only; }
+  [[nodiscard]] PersistObserver* observer() const { return options_.observer; }
   [[nodiscard]] int fd() const { return fd_; }
   // For libpmem2's functions, which depend on nothing but the granularity.
   [[nodiscard]] struct pmem2_map* pmem2() const { return map_; }

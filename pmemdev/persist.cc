@@ -14,7 +14,9 @@
 namespace ingot {
 
 Persist::Persist(const Mapping& mapping)
-    : mapping_(mapping), functions_(std::make_unique<MappingFunctions>(mapping)) {}
+    : mapping_(mapping),
+      functions_(std::make_unique<MappingFunctions>(mapping)),
+      observer_(mapping.observer()) {}
 
 Persist::~Persist() = default;
 
@@ -47,9 +49,9 @@ void PersistStream::AddDirty(MediaOffset at, uint64_t size_bytes) {
   dirty_.push_back(run);
 }
 
-Result<void> PersistStream::Fence() {
+Result<void> PersistStream::Fence(PersistSite site) {
   if (persist_->failed()) return Failure(EROFS, "the region is read-only");
-  if (persist_->observer_ != nullptr) persist_->observer_->OnFence();
+  if (persist_->observer_ != nullptr) persist_->observer_->OnFence(site);
   ++counts_.fences;
   if (persist_->functions_->page_granular()) return SyncDirtyRuns();
   persist_->functions_->Drain();
@@ -65,6 +67,9 @@ Result<void> PersistStream::SyncDirtyRuns() {
       run.end = std::max(run.end, dirty_[i].end);
     }
     ++counts_.msyncs;
+    if (persist_->observer_ != nullptr) {
+      persist_->observer_->OnSync(MediaOffset(run.begin), run.end - run.begin);
+    }
     std::byte* begin = persist_->mapping_.writable_base() + run.begin;
     const bool injected = persist_->TakeInjectedFailure();
     if (injected || msync(begin, run.end - run.begin, MS_SYNC) != 0) {

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <source_location>
 #include <span>
 #include <utility>
 
@@ -26,14 +27,26 @@ namespace ingot {
 
 enum class StoreKind : uint8_t { kCached, kNonTemporal };
 
+// Which flush or fence of the program it is. Known in test builds only, where crash tests ask what
+// would be lost without it.
+#ifdef INGOT_TEST_HOOKS
+using PersistSite = std::source_location;
+#else
+struct PersistSite {
+  static constexpr PersistSite current() { return {}; }
+};
+#endif
+
 // Tests see every store, flush and fence through this. Called on the thread that does it, before it
 // is done. The bytes are what will be at `at` afterwards, aligned out to 8-byte words.
 class PersistObserver {
  public:
   virtual ~PersistObserver() = default;
   virtual void OnStore(MediaOffset at, std::span<const std::byte> bytes, StoreKind kind) = 0;
-  virtual void OnFlush(MediaOffset at, uint64_t size_bytes) = 0;
-  virtual void OnFence() = 0;
+  virtual void OnFlush(MediaOffset at, uint64_t size_bytes, PersistSite site) = 0;
+  virtual void OnFence(PersistSite site) = 0;
+  // On page granularity, after OnFence: what its msync calls are for, one by one.
+  virtual void OnSync(MediaOffset at, uint64_t size_bytes) { (void)at, (void)size_bytes; }
 };
 
 struct PersistCounts {
@@ -76,7 +89,7 @@ class Persist {
   const Mapping& mapping_;
   std::unique_ptr<MappingFunctions> functions_;
   std::function<void(const std::byte*)> fault_handler_;
-  PersistObserver* observer_ = nullptr;
+  PersistObserver* observer_;
   std::atomic<bool> failed_{false};
   std::atomic<uint64_t> msyncs_until_failure_{0};
   std::atomic<uint64_t> stores_{0}, flushes_{0}, fences_{0}, msyncs_{0}, bytes_{0};
@@ -94,7 +107,7 @@ class PersistStream {
   // ENOSPC (a hole of a full host), EROFS.
   Result<void> StoreUnflushed(MediaOffset at, std::span<const uint64_t> words);
   // Flushes the lines of [at, at + size), each line once per call.
-  void Flush(MediaOffset at, uint64_t size_bytes);
+  void Flush(MediaOffset at, uint64_t size_bytes, PersistSite site = PersistSite::current());
   // Non-temporal copy of any alignment; heads and tails are merged into 8-byte stores, whose other
   // bytes are rewritten as they were. Needs the lock that covers those whole words. Errors as
   // above.
@@ -103,7 +116,7 @@ class PersistStream {
 
   // Everything this stream stored or copied (and flushed) is durable when this returns success.
   // EIO: msync failed; the device is read-only from now on.
-  Result<void> Fence();
+  Result<void> Fence(PersistSite site = PersistSite::current());
 
  private:
   friend class Persist;

@@ -119,9 +119,9 @@ Result<void> PersistStream::StoreUnflushed(MediaOffset at, std::span<const uint6
   return {};
 }
 
-void PersistStream::Flush(MediaOffset at, uint64_t size_bytes) {
+void PersistStream::Flush(MediaOffset at, uint64_t size_bytes, PersistSite site) {
   if (size_bytes == 0 || persist_->failed() || persist_->mapping_.read_only()) return;
-  if (persist_->observer_ != nullptr) persist_->observer_->OnFlush(at, size_bytes);
+  if (persist_->observer_ != nullptr) persist_->observer_->OnFlush(at, size_bytes, site);
   if (persist_->functions_->page_granular()) {
     AddDirty(at, size_bytes);
     return;
@@ -196,7 +196,30 @@ void PersistStream::ObserveCopy(MediaOffset to, const std::byte* from, uint64_t 
     if (from != nullptr) std::memcpy(given, from, size_bytes);
   });
   if (from == nullptr) std::memset(given, 0, size_bytes);
-  persist_->observer_->OnStore(MediaOffset(begin), bytes, StoreKind::kNonTemporal);
+
+  PersistObserver& observer = *persist_->observer_;
+  if (persist_->functions_->page_granular()) {
+    observer.OnStore(MediaOffset(begin), bytes, StoreKind::kNonTemporal);
+    return;
+  }
+  const Parts parts = Divide(to, size_bytes);
+  const uint64_t head_end = RoundUp(to.value + parts.head, kWordSize) - begin;
+  const std::span all(bytes);
+  if (parts.head != 0) {
+    observer.OnStore(MediaOffset(begin), all.first(head_end), StoreKind::kCached);
+    observer.OnFlush(MediaOffset(begin), head_end, PersistSite::current());
+  }
+  const MediaOffset lines_at = MediaOffset(begin + (parts.head == 0 ? 0 : head_end));
+  const uint64_t lines_begin = lines_at.value - begin;
+  if (parts.lines != 0) {
+    observer.OnStore(lines_at, all.subspan(lines_begin, parts.lines), StoreKind::kNonTemporal);
+  }
+  if (parts.tail != 0) {
+    const uint64_t tail_begin = lines_begin + parts.lines;
+    observer.OnStore(MediaOffset(begin + tail_begin), all.subspan(tail_begin), StoreKind::kCached);
+    observer.OnFlush(MediaOffset(begin + tail_begin), all.size() - tail_begin,
+                     PersistSite::current());
+  }
 }
 
 }  // namespace ingot

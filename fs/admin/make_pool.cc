@@ -154,9 +154,10 @@ Result<MadePool> FormatMapping(std::unique_ptr<Mapping> mapping, const MakePoolO
   DeviceFormatOptions format;
   format.label = options.label;
   format.uuid = options.uuid;
-  TRY(Device::Format(*mapping, format));
-  std::unique_ptr<Device> device = TRY(Device::Open(std::move(mapping), {}));
-  TRY(Volume::Format(*device, Caller{geteuid(), getegid()}));
+  std::unique_ptr<Device> device =
+      TRY(Device::Create(std::move(mapping), format, [](Device& made) {
+        return Volume::Format(made, Caller{geteuid(), getegid()});
+      }));
   MadePool made;
   made.superblock = device->superblock();
   const std::unique_ptr<Volume> volume = TRY(Volume::Open(std::move(device), {}));

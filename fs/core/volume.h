@@ -30,7 +30,7 @@ struct VolumeStatistics {
 class Volume {
  public:
   // Makes an empty filesystem (a root directory of mode 0755 owned by `owner`) on a device that
-  // Device::Format has just made. One transaction. ENOSPC.
+  // Device::Format has just made, or in Device::Create. One transaction. ENOSPC.
   static Result<void> Format(Device& device, const Caller& owner);
   // Reads the group table, nothing else; validates the root. EUCLEAN: run fsck.
   static Result<std::unique_ptr<Volume>> Open(std::unique_ptr<Device> device,

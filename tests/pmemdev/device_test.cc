@@ -168,27 +168,27 @@ TEST(Device, SparseTerabyteOnAFile) {
 // not the old one over new tables.
 class PoolAtEachFence : public PersistObserver {
  public:
-  explicit PoolAtEachFence(const Mapping& mapping) : mapping_(mapping) {}
   void OnStore(MediaOffset, std::span<const std::byte>, StoreKind) override {}
-  void OnFlush(MediaOffset, uint64_t) override {}
-  void OnFence() override {
-    const auto scan = ReadSuperblocks(mapping_);
+  void OnFlush(MediaOffset, uint64_t, PersistSite) override {}
+  void OnFence(PersistSite) override {
+    const auto scan = ReadSuperblocks(*mapping);
     seen.push_back(scan.has_value() ? scan->best.created_seconds : -1);
   }
+  const Mapping* mapping = nullptr;
   std::vector<int64_t> seen;
-
- private:
-  const Mapping& mapping_;
 };
 
 TEST(Device, CrashDuringReformatLeavesNoOldPool) {
-  const auto mapping = tests::MemoryMapping(300 * kMiB);
+  PoolAtEachFence observer;
+  MappingOptions mapping_options = tests::TestMappingOptions();
+  mapping_options.observer = &observer;
+  const auto mapping = tests::MemoryMapping(300 * kMiB, mapping_options);
+  observer.mapping = mapping.get();
   DeviceFormatOptions options;
   options.created_seconds = 1;
   ASSERT_TRUE(Device::Format(*mapping, options).has_value());
-  PoolAtEachFence observer(*mapping);
+  observer.seen.clear();
   options.created_seconds = 2;
-  options.observer = &observer;
   ASSERT_TRUE(Device::Format(*mapping, options).has_value());
   ASSERT_GE(observer.seen.size(), 6u);
   const auto first_new = std::ranges::find(observer.seen, 2);

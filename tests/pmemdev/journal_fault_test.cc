@@ -121,8 +121,8 @@ TEST(JournalFault, FaultWhileApplyingKeepsTheLane) {
   struct PoisonAtFence : PersistObserver {
     explicit PoisonAtFence(JournalRegion& r) : region(r) {}
     void OnStore(MediaOffset, std::span<const std::byte>, StoreKind) override {}
-    void OnFlush(MediaOffset, uint64_t) override {}
-    void OnFence() override {
+    void OnFlush(MediaOffset, uint64_t, PersistSite) override {}
+    void OnFence(PersistSite) override {
       done = done || PoisonPage(region.mapping(), region.DataWord(512 * 9));
     }
     JournalRegion& region;

@@ -37,8 +37,8 @@ class Shadow : public PersistObserver {
     std::ranges::copy(stored, bytes.begin() + static_cast<ptrdiff_t>(at.value));
     events += kind == StoreKind::kCached ? 's' : 'n';
   }
-  void OnFlush(MediaOffset /*at*/, uint64_t /*size_bytes*/) override { events += 'f'; }
-  void OnFence() override { events += '|'; }
+  void OnFlush(MediaOffset, uint64_t, PersistSite) override { events += 'f'; }
+  void OnFence(PersistSite) override { events += '|'; }
 
   std::vector<std::byte> bytes;
   std::string events;
@@ -88,7 +88,10 @@ TEST_P(PersistTest, ObserverSeesTheOrder) {
   ASSERT_TRUE(stream.Fence().has_value());
   ASSERT_TRUE(stream.CopyUnfenced(kPlace + 3, std::as_bytes(std::span(words))).has_value());
   ASSERT_TRUE(stream.Fence().has_value());
-  EXPECT_EQ(shadow.events, "sf|n|");
+  ASSERT_TRUE(stream.ZeroUnfenced(kPlace + 60, 70).has_value());
+  ASSERT_TRUE(stream.Fence().has_value());
+  // On cache lines only whole ones are copied past the caches.
+  EXPECT_EQ(shadow.events, GetParam() ? "sf|n|n|" : "sf|sf|sfnsf|");
 }
 
 TEST_P(PersistTest, EmptyOperationsDoNothing) {

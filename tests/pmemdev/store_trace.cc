@@ -21,7 +21,7 @@ void StoreTrace::OnStore(MediaOffset at, std::span<const std::byte> bytes, Store
   }
 }
 
-void StoreTrace::OnFlush(MediaOffset at, uint64_t size_bytes) {
+void StoreTrace::OnFlush(MediaOffset at, uint64_t size_bytes, PersistSite) {
   for (uint64_t line = LineOf(at.value); line <= LineOf(at.value + size_bytes - 1); ++line) {
     events_.push_back({Event::kFlush, line * kCacheLineSize, 0});
     ++flushed_lines_;
@@ -29,7 +29,7 @@ void StoreTrace::OnFlush(MediaOffset at, uint64_t size_bytes) {
   }
 }
 
-void StoreTrace::OnFence() {
+void StoreTrace::OnFence(PersistSite) {
   events_.push_back({Event::kFence, 0, 0});
   ++fences_;
   flushed_since_fence_.clear();

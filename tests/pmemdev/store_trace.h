@@ -25,8 +25,8 @@ using WordMap = std::map<uint64_t, uint64_t>;
 class StoreTrace : public PersistObserver {
  public:
   void OnStore(MediaOffset at, std::span<const std::byte> bytes, StoreKind kind) override;
-  void OnFlush(MediaOffset at, uint64_t size_bytes) override;
-  void OnFence() override;
+  void OnFlush(MediaOffset at, uint64_t size_bytes, PersistSite) override;
+  void OnFence(PersistSite) override;
 
   // Calls `visit(image, fences completed before the crash)` for crashes just before each fence and
   // at the end: nothing pending persists, all does, all but one line, one line alone, `samples`

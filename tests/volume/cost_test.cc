@@ -131,8 +131,8 @@ class DurableCopy : public PersistObserver {
     close(image_);
   }
   void OnStore(MediaOffset, std::span<const std::byte>, StoreKind) override {}
-  void OnFlush(MediaOffset, uint64_t) override {}
-  void OnFence() override {
+  void OnFlush(MediaOffset, uint64_t, PersistSite) override {}
+  void OnFence(PersistSite) override {
     if (next_ != image_) close(image_);
     image_ = next_;
     next_ = CopyOfPool(device_.mapping().fd());

@@ -244,8 +244,8 @@ TEST_F(RecoveryPoison, InTheMidstOfReplay) {
     void OnStore(MediaOffset at, std::span<const std::byte>, StoreKind) override {
       if (stores++ == n) poisoned = PoisonPage(mapping, at);
     }
-    void OnFlush(MediaOffset, uint64_t) override {}
-    void OnFence() override {}
+    void OnFlush(MediaOffset, uint64_t, PersistSite) override {}
+    void OnFence(PersistSite) override {}
     const Mapping& mapping;
     size_t n;
     size_t stores = 0;

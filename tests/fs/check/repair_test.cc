@@ -40,8 +40,8 @@ class SnapshotAtFence : public PersistObserver {
   }
   ~SnapshotAtFence() override { device_.persist().set_observer(nullptr); }
   void OnStore(MediaOffset, std::span<const std::byte>, StoreKind) override {}
-  void OnFlush(MediaOffset, uint64_t) override {}
-  void OnFence() override {
+  void OnFlush(MediaOffset, uint64_t, PersistSite) override {}
+  void OnFence(PersistSite) override {
     if (++seen_ != fence_) return;
     const std::byte* base = device_.mapping().base();
     bytes_.assign(base, base + device_.mapping().size_bytes());

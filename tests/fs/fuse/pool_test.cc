@@ -23,8 +23,8 @@ class Snapshots : public PersistObserver {
   explicit Snapshots(Device& device) : device_(device) { device.persist().set_observer(this); }
   ~Snapshots() override { device_.persist().set_observer(nullptr); }
   void OnStore(MediaOffset, std::span<const std::byte>, StoreKind) override { Take(); }
-  void OnFlush(MediaOffset, uint64_t) override { Take(); }
-  void OnFence() override { Take(); }
+  void OnFlush(MediaOffset, uint64_t, PersistSite) override { Take(); }
+  void OnFence(PersistSite) override { Take(); }
   [[nodiscard]] const auto& images() const { return images_; }
 
  private:
