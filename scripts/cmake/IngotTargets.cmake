@@ -76,6 +76,24 @@ function(ingot_compile_for_tests name)
   target_compile_options(${name} PRIVATE $<$<CONFIG:RelWithDebInfo>:-O1>)
 endfunction()
 
+# ingot_add_test_entry(<entry> <program> <timeout> <labels> [<argument>...])
+# A ctest entry that runs a program of this build, with what sanitizers need; these get more time.
+function(ingot_add_test_entry entry program timeout labels)
+  if(INGOT_SANITIZE STREQUAL "thread")
+    # With much address randomisation the runtime cannot place its shadow memory.
+    set_target_properties(${program} PROPERTIES CROSSCOMPILING_EMULATOR "setarch;-R")
+    math(EXPR timeout "${timeout} * 5")
+  elseif(INGOT_SANITIZE)
+    math(EXPR timeout "${timeout} * 3")
+  endif()
+  add_test(NAME ${entry} COMMAND ${program} ${ARGN})
+  set(environment ASAN_OPTIONS=strict_string_checks=1:check_initialization_order=1
+                  UBSAN_OPTIONS=print_stacktrace=1
+                  TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1)
+  set_tests_properties(${entry} PROPERTIES LABELS "${labels}" TIMEOUT ${timeout}
+                                           ENVIRONMENT "${environment}")
+endfunction()
+
 # ingot_test(<name> SOURCES <file>... [DEPS <target>...] [LABELS unit|model|crash|system...]
 #            [TIMEOUT <seconds>] [SHARDS <n>])
 # A GoogleTest program and its ctest entry, <name>; with SHARDS, n entries <name>.0, <name>.1 ...
@@ -103,17 +121,6 @@ function(ingot_test name)
   target_link_libraries(${name} PRIVATE ${arg_DEPS} ingot_test_paths ingot_deps::gtest
                                         ingot_deps::gtest_main)
 
-  set(environment ASAN_OPTIONS=strict_string_checks=1:check_initialization_order=1
-                  UBSAN_OPTIONS=print_stacktrace=1
-                  TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1)
-  if(INGOT_SANITIZE STREQUAL "thread")
-    # With much address randomisation the runtime cannot place its shadow memory.
-    set_target_properties(${name} PROPERTIES CROSSCOMPILING_EMULATOR "setarch;-R")
-    math(EXPR arg_TIMEOUT "${arg_TIMEOUT} * 5")
-  elseif(INGOT_SANITIZE)
-    math(EXPR arg_TIMEOUT "${arg_TIMEOUT} * 3")
-  endif()
-
   set(entries ${name})
   if(arg_SHARDS)
     math(EXPR last "${arg_SHARDS} - 1")
@@ -124,14 +131,12 @@ function(ingot_test name)
   endif()
   set(index 0)
   foreach(entry IN LISTS entries)
-    add_test(NAME ${entry} COMMAND ${name})
-    set(shard "")
+    ingot_add_test_entry(${entry} ${name} ${arg_TIMEOUT} "${arg_LABELS}")
     if(arg_SHARDS)
-      set(shard GTEST_TOTAL_SHARDS=${arg_SHARDS} GTEST_SHARD_INDEX=${index})
+      set_property(TEST ${entry} APPEND PROPERTY ENVIRONMENT GTEST_TOTAL_SHARDS=${arg_SHARDS}
+                                                             GTEST_SHARD_INDEX=${index})
     endif()
     math(EXPR index "${index} + 1")
-    set_tests_properties(${entry} PROPERTIES LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT}
-                                             ENVIRONMENT "${environment};${shard}")
     if("system" IN_LIST arg_LABELS)
       set_tests_properties(${entry} PROPERTIES RESOURCE_LOCK mounts)
     endif()

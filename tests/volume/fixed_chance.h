@@ -12,9 +12,10 @@ namespace ingot::tests {
 
 class FixedChance {
  public:
-  FixedChance() {
-    next_second = 1'800'000'000;
-    next_generation = 100;
+  // `later`: behind what an earlier one gave out.
+  explicit FixedChance(bool later = false) {
+    next_second = later ? 1'900'000'000 : 1'800'000'000;
+    next_generation = later ? 100'000 : 100;
     test_hooks::clock = [] { return Time{next_second++, 500}; };
     test_hooks::generation = [] { return next_generation++; };
   }

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Recording a run, and walking through its trace with a crash at each point.
+#include "tests/crash/explorer.h"
+
+#include <cstdlib>
+
+#include <fmt/format.h>
+
+#include "pmemdev/base/check.h"
+#include "tests/volume/fixed_chance.h"
+
+namespace ingot::tests {
+namespace {
+
+// Stray stores are caught where operations run; images are opened by the thousand.
+PoolOptions WithoutAlias(PoolOptions options) {
+  options.mapping.separate_write_alias = false;
+  options.mapping.reserve_bytes = 0;
+  return options;
+}
+
+std::shared_ptr<const TreeSnapshot> TakeSnapshot(Volume& volume) {
+  Result<TreeSnapshot> tree = SnapshotOf(volume);
+  CHECK(tree.has_value(), "{}", Describe(tree.error()));
+  return std::make_shared<const TreeSnapshot>(std::move(*tree));
+}
+
+// The file before the operation, if there is one.
+TornFile BeforeTorn(Volume& volume, const TreeSnapshot& tree, const CrashOperation& operation) {
+  TornFile torn;
+  if (!operation.torn) return torn;
+  const auto found = tree.find(operation.torn->path);
+  if (found == tree.end() || !S_ISREG(found->second.attributes.mode)) return torn;
+  torn.inode = found->second.attributes.inode;
+  torn.begin = operation.torn->begin;
+  torn.end = operation.torn->end;
+  torn.in_steps = operation.torn->in_steps;
+  Result<std::string> contents = ContentsOf(volume, torn.inode);
+  CHECK(contents.has_value(), "{}", Describe(contents.error()));
+  torn.before = std::move(*contents);
+  return torn;
+}
+
+}  // namespace
+
+Explorer::Explorer(int base, ExplorerOptions options)
+    : options_(std::move(options)),
+      run_(base),
+      pool_(base),
+      check_(WithoutAlias(options_.pool), options_.durability, EmptyBytes(base, options_.pool)) {}
+
+Explorer::Recording Explorer::Record(const std::vector<const CrashOperation*>& operations) {
+  ++counts_.runs;
+  const FixedChance fixed(true);
+  TraceRecorder recorder;
+  PoolOptions options = options_.pool;
+  options.mapping.observer = &recorder;
+  auto opened = OpenPool(run_.Duplicate(), options);
+  CHECK(opened.has_value(), "{}", Describe(opened.error()));
+  Recording recording;
+  {
+    const std::unique_ptr<Volume> volume = std::move(*opened);
+    auto tree = TakeSnapshot(*volume);
+    for (size_t i = 0; i < operations.size(); ++i) {
+      Oracle oracle{
+          .before = tree, .after = nullptr, .torn = BeforeTorn(*volume, *tree, *operations[i])};
+      recording.answers.push_back(operations[i]->run(*volume));
+      recorder.Mark(i + 1);
+      tree = TakeSnapshot(*volume);
+      oracle.after = tree;
+      if (oracle.torn.inode.value != 0) {
+        Result<std::string> contents = ContentsOf(*volume, oracle.torn.inode);
+        CHECK(contents.has_value(), "{}", Describe(contents.error()));
+        oracle.torn.after = std::move(*contents);
+      }
+      oracle.digest = DigestOf(*oracle.before) * 3 + DigestOf(*oracle.after);
+      recording.oracles.push_back(std::move(oracle));
+    }
+    Oracle last{.before = tree, .after = nullptr, .torn = {}};
+    last.digest = DigestOf(*tree);
+    recording.oracles.push_back(std::move(last));
+  }
+  recording.trace = recorder.trace();
+  run_.NoteStores(recording.trace);
+  run_.Undo();
+  return recording;
+}
+
+std::string Explorer::Crash(const Recording& recording, size_t first) {
+  const CrashPlan plan{.durability = options_.durability,
+                       .images_per_point = options_.images_per_point,
+                       .seed = options_.seed,
+                       .first_mark = first,
+                       .skipped_site = options_.skipped_site};
+  std::string violation;
+  counts_.points += ForEachImage(
+      recording.trace, plan, pool_,
+      [&](const CrashPoint& point, const std::vector<WordStore>& kept, uint64_t hash) {
+        const Oracle& next = recording.oracles[point.marks];
+        violation = point.at_mark ? Check(kept, hash, next.AtRest()) : Check(kept, hash, next);
+        return violation.empty();
+      });
+  return violation;
+}
+
+std::string Explorer::Check(const std::vector<WordStore>& kept, uint64_t hash,
+                            const Oracle& oracle) {
+  if (images_.insert(hash).second) ++counts_.distinct;
+  if (!seen_.insert(hash ^ oracle.digest).second) {
+    ++counts_.duplicates;
+    return "";
+  }
+  pool_.Apply(kept);
+  std::string violation = check_.Run(
+      pool_, kept, hash, [&oracle](Volume& volume) { return oracle.Judge(volume); },
+      options_.depth);
+  pool_.Undo();
+  if (!violation.empty() && !options_.save_violation_to.empty()) {
+    pool_.Apply(kept);
+    pool_.SaveImage(options_.save_violation_to);
+    pool_.Undo();
+  }
+  return violation;
+}
+
+std::string Explorer::Run(const std::vector<const CrashOperation*>& operations, size_t first) {
+  return Crash(Record(operations), first);
+}
+
+}  // namespace ingot::tests

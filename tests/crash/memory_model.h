@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Which stores are durable for certain after each event of a trace, and which may be or not.
+//
+// kCacheLine is x86 with ADR: a store is durable once its line was flushed (or it was non-temporal)
+// and the same thread fenced afterwards; until then it may be. Stores to one line persist in
+// program order, aligned words are atomic. kByte is eADR: cached stores are durable when done,
+// non-temporal ones at the thread's fence. kPage is a plain file: durable is what msync was called
+// for; the host may write back any sector of 512 bytes at any time. Single-threaded.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "tests/crash/trace.h"
+
+namespace ingot::tests {
+
+struct WordStore {
+  uint64_t at;
+  uint64_t word;
+};
+
+// A line or sector with stores that may be lost.
+struct PendingUnit {
+  std::vector<WordStore> stores;  // in program order
+  bool only_non_temporal = true;
+};
+
+class MemoryModel {
+ public:
+  explicit MemoryModel(Granularity granularity) : granularity_(granularity) {}
+
+  // Adds to `durable` what is certain from now on, in order. `skipped_site`: as if the program had
+  // no such flush or fence; UINT32_MAX: it has all.
+  void Apply(const Trace& trace, const TraceEvent& event, uint32_t skipped_site,
+             std::vector<WordStore>& durable);
+  // By place.
+  [[nodiscard]] std::vector<PendingUnit> Pending() const;
+  [[nodiscard]] bool has_pending() const { return !units_.empty(); }
+
+ private:
+  struct Unit {
+    PendingUnit pending;
+    std::map<uint16_t, size_t> sure;  // at this thread's next fence, so many stores are durable
+  };
+
+  [[nodiscard]] uint64_t UnitBytes() const;
+  void Store(const Trace& trace, const TraceEvent& event, std::vector<WordStore>& durable);
+  void Flush(const TraceEvent& event);
+  void Fence(uint16_t thread, std::vector<WordStore>& durable);
+  void Sync(const TraceEvent& event, std::vector<WordStore>& durable);
+
+  Granularity granularity_;
+  std::map<uint64_t, Unit> units_;
+  bool skips_syncs_ = false;  // those of a fence that isn't there
+};
+
+}  // namespace ingot::tests

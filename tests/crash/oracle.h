@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What a tree may be after a crash: as after the last operation that returned, or as after the one
+// that was running; contents of a file that it was changing may be in between, byte by byte, inside
+// its range.
+//
+// Plain values.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "tests/crash/tree_snapshot.h"
+
+namespace ingot::tests {
+
+// The file whose contents an operation may leave half changed.
+struct TornFile {
+  InodeNumber inode{0};  // 0: none, the operation is all or nothing
+  uint64_t begin = 0;    // bytes outside of the range are as before
+  uint64_t end = 0;
+  bool in_steps = false;  // the size may be in between, too
+  std::string before;
+  std::string after;
+};
+
+struct Oracle {
+  std::shared_ptr<const TreeSnapshot> before;
+  std::shared_ptr<const TreeSnapshot> after;  // null: nothing is running
+  TornFile torn;
+  uint64_t digest = 0;  // of both trees: the same bytes need no second look under the same oracle
+
+  // The same before anything of the running operation was done.
+  [[nodiscard]] Oracle AtRest() const {
+    return {.before = before, .after = nullptr, .torn = {}, .digest = digest + 1};
+  }
+  // "" if the volume's tree is one of those; else what is wrong.
+  [[nodiscard]] std::string Judge(Volume& volume) const;
+
+ private:
+  [[nodiscard]] std::string JudgeTornFile(Volume& volume, const TreeSnapshot& tree) const;
+};
+
+}  // namespace ingot::tests
