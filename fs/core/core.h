@@ -26,6 +26,7 @@ struct Core {
         device(device_in),
         reader(device_in),
         allocator(std::move(allocator_in)),
+        locks(device_in.geometry().page_count()),
         inodes(*allocator),
         tree(reader, *allocator),
         extents(tree, reader),

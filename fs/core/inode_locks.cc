@@ -4,6 +4,7 @@
 #include "fs/core/inode_locks.h"
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 #include "fs/format.h"
@@ -11,7 +12,10 @@
 
 namespace ingot {
 
-InodeLocks::InodeLocks() : stripes_(std::make_unique<Stripes>()) {
+InodeLocks::InodeLocks(uint64_t page_count)
+    : count_(static_cast<uint32_t>(
+          std::bit_ceil(std::clamp<uint64_t>(page_count, 2, kMaxStripes)))),
+      stripes_(std::make_unique<Mutex[]>(count_)) {
 #if defined(NDEBUG)
   // Debian's abseil looks for lock cycles at each Lock(), which costs more than the lock. The order
   // is checked where it is worth the time: in builds without NDEBUG.
@@ -22,7 +26,7 @@ InodeLocks::InodeLocks() : stripes_(std::make_unique<Stripes>()) {
 uint32_t InodeLocks::StripeOf(InodeNumber inode) const {
   // Inode pages of one group are neighbours: Fibonacci hashing spreads those of all groups.
   const uint64_t page = inode.value / media::kInodesPerPage;
-  return static_cast<uint32_t>((page * 0x9E3779B97F4A7C15ULL) >> 48);
+  return static_cast<uint32_t>((page * 0x9E3779B97F4A7C15ULL) >> (64 - std::countr_zero(count_)));
 }
 
 SharedInodeLock::SharedInodeLock(InodeLocks& locks,

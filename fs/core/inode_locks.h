@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Inode locks without a heap object per inode: 65,536 static 8-byte reader-writer locks (stripes),
-// keyed by inode page, so that the eight inodes of a page share one.
+// keyed by inode page, so that the eight inodes of a page share one. A pool of fewer pages has
+// fewer.
 //
 // A lock covers the inode, its tree nodes, directory leaves, xattr blocks and data pages, and the
 // descriptor of the inode page. Several inodes: their stripes are sorted and deduplicated, then
@@ -8,7 +9,6 @@
 // all locks: rename mutex, stripes, journal lane, groups (docs/locking.md).
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -22,15 +22,17 @@ namespace ingot {
 
 class InodeLocks {
  public:
-  static constexpr uint32_t kStripes = 65536;
+  static constexpr uint32_t kMaxStripes = 65536;
 
-  InodeLocks();
+  // For a volume of that many pages.
+  explicit InodeLocks(uint64_t page_count);
+  [[nodiscard]] uint32_t count() const { return count_; }
   [[nodiscard]] uint32_t StripeOf(InodeNumber inode) const;
-  [[nodiscard]] Mutex& Stripe(uint32_t stripe) { return (*stripes_)[stripe]; }
+  [[nodiscard]] Mutex& Stripe(uint32_t stripe) { return stripes_[stripe]; }
 
  private:
-  using Stripes = std::array<Mutex, kStripes>;
-  std::unique_ptr<Stripes> stripes_;  // 512 KiB: too large for an object on a stack
+  uint32_t count_;  // a power of two
+  std::unique_ptr<Mutex[]> stripes_;
 };
 
 // Holds one stripe shared. Movable, so that a reply can keep it.

@@ -91,7 +91,7 @@ const Mutex* LockChecker::LockOfData(LogicalPage page) {
 bool LockChecker::HoldsAnyStripe() {
   InodeLocks& locks = volume_.core().locks;
   const Mutex* first = &locks.Stripe(0);
-  const Mutex* last = &locks.Stripe(InodeLocks::kStripes - 1);
+  const Mutex* last = &locks.Stripe(locks.count() - 1);
   return std::ranges::any_of(HeldMutexes(), [first, last](const HeldMutex& held) {
     return held.mutex >= first && held.mutex <= last;
   });
