@@ -31,6 +31,15 @@ uint32_t SettableFlags(uint32_t mode) {
 
 bool ChangesTimes(const AttributeChange& change) { return change.atime || change.mtime; }
 
+// The kernel has checked them; kept, they would make the inode invalid.
+Result<void> CheckTimes(const AttributeChange& change) {
+  constexpr uint32_t kNanosecondsPerSecond = 1'000'000'000;
+  for (const std::optional<Time>& time : {change.atime, change.mtime, change.ctime}) {
+    if (time && time->nanoseconds >= kNanosecondsPerSecond) return Failure(EINVAL);
+  }
+  return {};
+}
+
 // As may_setattr() and setattr_prepare() of the kernel, which doesn't know our flags.
 Result<void> CheckAllowed(const media::Inode& inode, const AttributeChange& change) {
   const bool immutable = (inode.flags & media::kInodeImmutable) != 0;
@@ -108,6 +117,7 @@ Result<Attributes> AttributeOperations::Get(InodeNumber number) {
 
 Result<Attributes> AttributeOperations::Set(InodeNumber number, const AttributeChange& change) {
   TRY(core_.CheckWritable());
+  TRY(CheckTimes(change));
   if (change.size_bytes) {
     {
       const SharedInodeLock lock(core_.locks, number);

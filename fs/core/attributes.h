@@ -26,6 +26,7 @@ class AttributeOperations {
   // ESTALE: no such inode.
   Result<Attributes> Get(InodeNumber inode);
   // Applies the whole change, or nothing. EPERM: immutable or append-only. EFBIG, ENOSPC for sizes.
+  // EINVAL: a time of a second's nanoseconds or more.
   // An explicit ctime is taken; else ctime is now. A size goes first, by FileData::Truncate, the
   // rest follows in a second transaction: a crash may leave the new size with the other attributes
   // old. New permissions also change an access ACL, as posix_acl_chmod does.

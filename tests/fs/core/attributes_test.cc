@@ -57,6 +57,18 @@ TEST_F(AttributesTest, SetEverythingInOneTransaction) {
   EXPECT_ERROR(ESTALE, attributes().Set(InodeNumber(7), change));
 }
 
+// An inode that holds such a time is damaged.
+TEST_F(AttributesTest, ImpossibleTimesAreRefused) {
+  for (auto member : {&AttributeChange::atime, &AttributeChange::mtime, &AttributeChange::ctime}) {
+    AttributeChange change;
+    change.size_bytes = 77;
+    change.*member = Time{1, 1'000'000'000};
+    EXPECT_ERROR(EINVAL, attributes().Set(file_, change));
+  }
+  EXPECT_EQ(Get(file_).size_bytes, 0u);
+  EXPECT_FALSE(IsChanged(file_));
+}
+
 TEST_F(AttributesTest, SizeTogetherWithOthers) {
   WriteAll(file_, "0123456789");
   AttributeChange change;
