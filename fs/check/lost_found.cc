@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "fs/check/directory_pass.h"
+#include "fs/core/attributes.h"
 #include "fs/core/core.h"
 #include "fs/core/file_data.h"
 #include "fs/core/names.h"
@@ -38,16 +39,34 @@ struct Filesystem {
   Names names;
 };
 
+// Not by Names::Create: what is lost is saved in an immutable root too, and nothing of the root is
+// inherited.
+Result<InodeNumber> MakeFolder(Core& core, std::string_view name) {
+  ExclusiveInodeLocks locks(core.locks, kRoot);
+  Transaction transaction(*core.allocator, core.reader);
+  media::Inode* root = TRY(transaction.EditInode(kRoot));
+  media::Inode* folder = TRY(core.inodes.Allocate(transaction, locks, kRoot));
+  const InodeNumber number(folder->number);
+  const Time now = CurrentTime();
+  folder->mode = S_IFDIR | 0700;
+  folder->links = 2;
+  folder->parent = kRoot.value;
+  SetModified(*folder, now);
+  folder->atime_seconds = folder->birth_seconds = now.seconds;
+  folder->atime_nanoseconds = folder->birth_nanoseconds = now.nanoseconds;
+  TRY(core.directories.Insert(transaction, *root, name, number, DT_DIR));
+  ++root->links;
+  SetModified(*root, now);
+  TRY(transaction.Commit());
+  return number;
+}
+
 Result<InodeNumber> FindOrMakeFolder(Filesystem& filesystem) {
   Names& names = filesystem.names;
   std::string name(kName);
   for (uint32_t attempt = 1; attempt < kMaxNames; ++attempt) {
-    Result<Attributes> found = names.Lookup(kRoot, name);
-    if (found.error_code() == ENOENT) {
-      NewNode folder;
-      folder.mode = S_IFDIR | 0700;
-      found = names.Create(kRoot, name, folder, Caller{});
-    }
+    const Result<Attributes> found = names.Lookup(kRoot, name);
+    if (found.error_code() == ENOENT) return MakeFolder(filesystem.core, name);
     if (!found) return tl::unexpected<Error>(found.error());
     names.Forget(found->inode, 1);
     if (S_ISDIR(found->mode)) return found->inode;

@@ -101,6 +101,24 @@ TEST(CheckRepair, OneRoundAtATime) {
   EXPECT_TRUE(copy.Report().clean());
 }
 
+// Flags are for users: what is lost is saved all the same.
+TEST(CheckRepair, AnImmutableRootGetsLostAndFound) {
+  const PopulatedPool& pool = PopulatedPool::Get();
+  PoolCopy copy;
+  copy.Inode(Volume::kRoot).flags |= media::kInodeImmutable | media::kInodeAppendOnly;
+  copy.Seal(Volume::kRoot);
+  copy.Inode(pool.Inode("outer")).magic ^= 1;
+  EXPECT_FALSE(copy.Report().clean());
+  const check::CheckReport report = copy.Repair();
+  EXPECT_TRUE(report.clean_now()) << Summary(report);
+  const std::unique_ptr<Volume> volume = copy.OpenVolume();
+  ASSERT_NE(volume, nullptr);
+  const auto root = volume->core().reader.ReadInode(Volume::kRoot);
+  ASSERT_TRUE(root);
+  EXPECT_NE(root->flags & media::kInodeImmutable, 0u);
+  EXPECT_TRUE(volume->names().Lookup(Volume::kRoot, "lost+found").has_value());
+}
+
 TEST(CheckRepair, ReadOnlyDeviceIsRefused) {
   MappingOptions options;
   options.read_only = true;
