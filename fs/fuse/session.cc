@@ -72,10 +72,22 @@ Result<void> Session::Mount() {
     const int code = errno;
     return Failure(code != 0 ? code : EIO, TakeFuseMessage("mount"));
   }
+  MakeWorkers();
+  return {};
+}
+
+Result<void> Session::Attach(const fuse_custom_io& io, int descriptor) {
+  const int result = fuse_session_custom_io(session_, &io, sizeof(io), descriptor);
+  if (result == -ENOTSUP) return Failure(EOPNOTSUPP, "libfuse was built without custom io");
+  if (result != 0) return Failure(EINVAL, TakeFuseMessage("custom io"));
+  MakeWorkers();
+  return {};
+}
+
+void Session::MakeWorkers() {
   workers_ = std::make_unique<Workers>(
       session_, Workers::Options{ThreadLimit(options_), spin_us(), !options_.spin_us.has_value(),
                                  kMaxTransferBytes});
-  return {};
 }
 
 Result<void> Session::AnswerInit() {

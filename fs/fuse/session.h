@@ -30,6 +30,10 @@ class Session {
 
   // EPERM, ENOENT (no /dev/fuse) and others, with libfuse's own words.
   Result<void> Mount();
+  // Instead of Mount(), for tests: requests come and replies go through `io`, whose owner plays the
+  // kernel. `descriptor`, which `io` is given, becomes the session's. EOPNOTSUPP: a libfuse without
+  // custom io.
+  Result<void> Attach(const fuse_custom_io& io, int descriptor);
   // Answers FUSE_INIT, calls `ready`, serves. EIO: the connection failed.
   Result<void> Serve(const std::function<void()>& ready);
   // Ends Serve() soon; requests begun are answered. From any thread.
@@ -61,6 +65,7 @@ class Session {
  private:
   Session(Volume& volume, const MountOptions& options);
   static void Init(void* self, fuse_conn_info* connection);
+  void MakeWorkers();
   Result<void> AnswerInit();
   Result<void> ServeThroughRings();
   [[nodiscard]] bool WantsIoUring() const;
