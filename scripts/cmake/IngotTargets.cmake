@@ -154,6 +154,34 @@ function(ingot_test_library name)
   endif()
 endfunction()
 
+# ingot_fuzz_target(<name> SOURCES <file>... [DEPS <target>...])
+# A program around LLVMFuzzerTestOneInput. With INGOT_SANITIZE=fuzz it is libFuzzer's, part of
+# fuzz_targets and no test; else it runs the files it is given once each, and ctest, label crash,
+# gives it the committed corpus/<name>.
+function(ingot_fuzz_target name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;DEPS")
+  ingot_check_buildable(${name} "${arg_SOURCES}" "${arg_DEPS}" reason)
+  # One thread's work: the thread sanitizer would find nothing in it, slowly.
+  if(reason OR NOT BUILD_TESTING OR INGOT_SANITIZE STREQUAL "thread")
+    return()
+  endif()
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE ${arg_DEPS})
+  if(INGOT_SANITIZE STREQUAL "fuzz")
+    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+    if(NOT TARGET fuzz_targets)
+      add_custom_target(fuzz_targets)
+    endif()
+    add_dependencies(fuzz_targets ${name})
+    return()
+  endif()
+  ingot_compile_for_tests(${name})
+  target_link_libraries(${name} PRIVATE ingot_fuzz_replay)
+  add_test(NAME ${name}_corpus COMMAND ${name} ${CMAKE_CURRENT_SOURCE_DIR}/corpus/${name})
+  set_tests_properties(${name}_corpus PROPERTIES LABELS crash TIMEOUT 300
+                       ENVIRONMENT UBSAN_OPTIONS=print_stacktrace=1)
+endfunction()
+
 # ingot_benchmark(<name> SOURCES <file>... [DEPS <target>...])
 # A Google Benchmark program, its own main included. Never a test: tests time nothing.
 function(ingot_benchmark name)
