@@ -21,9 +21,11 @@ constexpr size_t kBufferBytes = (1 << 20) + (64 << 10);
 
 KernelEnd* attached = nullptr;
 
-bool HasReply(uint32_t opcode) {
-  return opcode != FUSE_FORGET && opcode != FUSE_BATCH_FORGET && opcode != FUSE_INTERRUPT &&
-         opcode != FUSE_NOTIFY_REPLY;
+// The only reply to an interrupt is ENOSYS: "send no more of them".
+bool IsRightCount(uint32_t opcode, size_t replies) {
+  if (opcode == FUSE_INTERRUPT) return replies <= 1;
+  const bool is_silent = opcode == FUSE_FORGET || opcode == FUSE_BATCH_FORGET;
+  return replies == (is_silent ? 0 : 1);
 }
 
 template <typename T>
@@ -110,8 +112,7 @@ void KernelEnd::Send(uint32_t opcode, const From& from, std::span<const std::byt
 }
 
 void KernelEnd::CheckReply(uint32_t opcode, const From& from, uint64_t max_reply_bytes) {
-  CHECK(replies_.size() == (HasReply(opcode) ? 1 : 0), "opcode {}: {} replies", opcode,
-        replies_.size());
+  CHECK(IsRightCount(opcode, replies_.size()), "opcode {}: {} replies", opcode, replies_.size());
   if (replies_.empty()) return;
   const std::span<const std::byte> reply = replies_[0];
   const auto header = Load<fuse_out_header>(reply);

@@ -2,6 +2,7 @@
 // FUSE requests, as the kernel sends them and as it never would, to a session over a pool with
 // something of everything: each gets its one reply, and the pool stays clean and readable.
 #include <linux/fuse.h>
+#include <pthread.h>
 
 #include "fs/fuse/session.h"
 #include "pmemdev/base/check.h"
@@ -24,6 +25,19 @@ std::unique_ptr<Volume> OpenVolume(const ScratchPool& pool, const VolumeOptions&
   CHECK(volume.has_value(), "{}", Describe(volume.error()));
   return std::move(*volume);
 }
+
+// libpmem2 1.12 forgets a thread-specific key with each mapping, does without once none of the
+// process's 1,024 are left, and leaves none for libfuse, which wants one a session. So one is kept
+// for it.
+class KeyForSession {
+ public:
+  KeyForSession() { Take(); }
+  void Take() { CHECK(pthread_key_create(&key_, nullptr) == 0, "no key is left"); }
+  void Give() { CHECK(pthread_key_delete(key_) == 0, "key {}", key_); }
+
+ private:
+  pthread_key_t key_{};
+};
 
 void Serve(Volume& volume, const MountOptions& options, Input& input) {
   auto session = Session::Create(volume, options);
@@ -49,6 +63,7 @@ void Serve(Volume& volume, const MountOptions& options, Input& input) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size_bytes) {
   using namespace ingot::tests;
+  static KeyForSession key;
   static ScratchPool pool(MakeSamplePool(SampleWidth::kNarrow));
   const FixedChance chance;
   Input input(bytes, size_bytes);
@@ -60,6 +75,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size_bytes) {
   options.cache = (choice & 1) != 0 ? ingot::CacheMode::kSmall : ingot::CacheMode::kNone;
   options.volume.atomic = (choice & 2) != 0;
   const auto volume = OpenVolume(pool, options.volume);
+  key.Give();
   Serve(*volume, options, input);
+  key.Take();
   return 0;
 }
