@@ -95,14 +95,15 @@ Result<void> Device::ReportFault(const std::byte* address) const {
   const FaultKind kind = mapping_->ClassifyFault(address);
   const MediaOffset at(RoundDown(place->value, kPageSize));
   const int code = kind == FaultKind::kHostHole ? ENOSPC : EIO;
+  // First what protects, then what tells: for that memory may be short.
+  if (kind == FaultKind::kMediaError) MarkPoisoned(at);
+  if (kind == FaultKind::kHostHole) TurnReadOnly("the host has lost space of the pool");
   bool first_time = true;
   {
     const std::lock_guard lock(mutex_);
     first_time = std::ranges::find(poisoned_, at, &PoisonedPage::at) == poisoned_.end();
     if (first_time && poisoned_.size() < kMaxPoisonedPages) poisoned_.push_back({at, kind});
   }
-  if (kind == FaultKind::kHostHole) TurnReadOnly("the host has lost space of the pool");
-  if (kind == FaultKind::kMediaError) MarkPoisoned(at);
   if (first_time) {
     log::Failed("fault: offset={} kind={} errno={}", at.value,
                 kind == FaultKind::kHostHole ? "host-hole" : "media-error", ErrnoName(code));
@@ -127,13 +128,13 @@ std::vector<PoisonedPage> Device::poisoned_pages() const {
 
 bool Device::writable() const { return !mapping_->read_only() && !persist_->failed(); }
 
-void Device::TurnReadOnly(const std::string& reason) const {
+void Device::TurnReadOnly(std::string_view reason) const {
+  persist_->Fail();
   {
     const std::lock_guard lock(mutex_);
     if (!read_only_reason_.empty()) return;
     read_only_reason_ = reason;
   }
-  persist_->Fail();
   log::Failed("read-only: reason=\"{}\"", reason);
 }
 

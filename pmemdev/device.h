@@ -13,6 +13,7 @@
 #include <mutex>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "pmemdev/base/ids.h"
@@ -103,7 +104,7 @@ class Device {
   // False if mapped read-only, and after a failed msync, a lost host or a lane that could not be
   // completed; `reason` says which.
   [[nodiscard]] bool writable() const;
-  void TurnReadOnly(const std::string& reason) const;
+  void TurnReadOnly(std::string_view reason) const;
   [[nodiscard]] std::string read_only_reason() const;
 
  private:

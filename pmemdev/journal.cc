@@ -127,11 +127,12 @@ Lane Journal::Lease() {
     while ((lane = TakeFreeLane()) == kNoLane && usable_.load() != 0) returned_.wait(lock);
     waiters_.fetch_sub(1);
   }
+  Lane leased(*this, lane);  // from here on it goes back by itself, if there is no memory
   if (lane != kNoLane) {
     LaneState& state = *lanes_[lane];
     if (state.image == nullptr) state.image = std::make_unique_for_overwrite<LaneImage>();
   }
-  return Lane(*this, lane);
+  return leased;
 }
 
 void Journal::Release(uint32_t lane, bool keep_busy) {

@@ -144,20 +144,24 @@ Result<void> Lane::Apply(PersistStream& stream) const {
   return stream.Fence();
 }
 
+// Heap is needed before the lane is valid only, but for the text of an Error: NoThrow, so that no
+// state is ever left undecided for the want of one.
 Result<void> Lane::Commit(PersistStream& stream) {
   CHECK(!committed_ && !keep_busy_, "lane {} was committed", index_);
   if (index_ == Journal::kNoLane) return Failure(EROFS, "journal: no lane is left");
   if (empty()) return {};
   if (journal_->persist_.failed()) return Failure(EROFS, "journal: the device is read-only");
   TRY(TouchTargets());
+  stream.ReserveFlushes(journal_->lanes_[index_]->lines.size() + 2);
 
   // Until the fence nothing is promised: a lane that can't take a whole record is never valid. It
   // is not used again either.
-  if (Result<void> written = WriteRecord(stream); !written.has_value()) {
+  const Result<void> written = NoThrow([&] { return WriteRecord(stream); });
+  if (!written.has_value()) {
     keep_busy_ = true;
     return written;
   }
-  if (Result<void> fenced = stream.Fence(); !fenced.has_value()) {
+  if (const Result<void> fenced = NoThrow([&] { return stream.Fence(); }); !fenced.has_value()) {
     // Whether the record is durable is unknown, so nothing may be stored any more: neither its
     // words nor anything that a replay of it would undo. What memory shows is the state before,
     // whole: the caller may drop its locks.
@@ -167,7 +171,7 @@ Result<void> Lane::Commit(PersistStream& stream) {
   }
   committed_ = true;
   if (journal_->observer_ != nullptr) journal_->observer_->OnValid(index_);
-  if (Result<void> applied = Apply(stream); !applied.has_value()) {
+  if (const Result<void> applied = NoThrow([&] { return Apply(stream); }); !applied.has_value()) {
     keep_busy_ = true;
     journal_->persist_.Fail();
     return Failure(EIO, "journal: " + applied.error().context);

@@ -90,10 +90,11 @@ Result<std::unique_ptr<PageArray>> PageArray::Create(const Mapping& mapping,
   array->epoch_ = TRY(RandomEpoch());
   if (array->placement_ == PageArrayPlacement::kDevice) {
     array->base_ = mapping.writable_base();
-    array->usable_ = std::make_unique<std::atomic<uint64_t>[]>((geometry.group_count() + 63) / 64);
   } else {
     TRY(array->ReserveDram());
   }
+  // Here and nowhere later is the heap asked: Get() never fails.
+  array->groups_ = std::make_unique<std::atomic<uint64_t>[]>((geometry.group_count() + 63) / 64);
   return array;
 }
 
@@ -127,16 +128,17 @@ PageDescriptor* PageArray::ArrayOf(GroupIndex group) const {
   return reinterpret_cast<PageDescriptor*>(base_ + at);
 }
 
+void PageArray::SetBit(GroupIndex group) {
+  groups_[group.value / 64].fetch_or(uint64_t{1} << (group.value % 64), std::memory_order_release);
+}
+
 void PageArray::InitialiseGroup(GroupIndex group, GroupHead& head) {
   head.mask.store(0, std::memory_order_relaxed);
   for (auto& word : head.reserved) word.store(0, std::memory_order_relaxed);
   // The mask must be clear for whoever sees the nonce.
   head.nonce.store(epoch_, std::memory_order_release);
   initialised_groups_.fetch_add(1, std::memory_order_relaxed);
-  if (placement_ == PageArrayPlacement::kDram) {
-    const std::lock_guard lock(groups_mutex_);
-    groups_.push_back(group);
-  }
+  if (placement_ == PageArrayPlacement::kDram) SetBit(group);
 }
 
 void PageArray::Initialise(GroupIndex group, uint32_t index) {
@@ -170,7 +172,8 @@ void PageArray::Initialise(GroupIndex group, uint32_t index) {
 // guard, so holes of a full host and known bad blocks have to be found before.
 bool PageArray::IsDeviceGood(GroupIndex group) const {
   const MediaOffset at = Geometry::PageArrayOf(group);
-  const Result<void> allocated = mapping_.AllocateHostSpace(at, media::kPageArraySize);
+  const Result<void> allocated =
+      NoThrow([&] { return mapping_.AllocateHostSpace(at, media::kPageArraySize); });
   const std::byte* array = mapping_.base() + at.value;
   const bool readable =
       allocated && poison::Run([array] {
@@ -195,7 +198,7 @@ void PageArray::MakeUsable(GroupIndex group) {
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
     CHECK(at == place, "page array of group {}: no memory", group.value);
   }
-  usable_[group.value / 64].fetch_or(uint64_t{1} << (group.value % 64), std::memory_order_release);
+  SetBit(group);
 }
 
 // Drops what may go of one group; `dropped`: all of it went, head included.
@@ -231,26 +234,21 @@ uint64_t PageArray::TrimGroup(GroupIndex group, bool& dropped) {
 
 uint64_t PageArray::Trim() {
   if (placement_ == PageArrayPlacement::kDevice) return 0;
-  std::vector<GroupIndex> groups;
-  {
-    const std::lock_guard lock(groups_mutex_);
-    groups.swap(groups_);
-  }
   // To half, so that a working set just over the budget doesn't trim at each request.
   const uint64_t wanted_bytes = dram_budget_bytes_ / 2;
   uint64_t freed_bytes = 0;
-  std::vector<GroupIndex> kept;
-  for (const GroupIndex group : groups) {
-    bool dropped = false;
-    if (populated_bytes() > wanted_bytes) {
-      const uint64_t bytes = TrimGroup(group, dropped);
+  for (uint64_t first = 0; first < geometry_.group_count(); first += 64) {
+    std::atomic<uint64_t>& word = groups_[first / 64];
+    for (uint64_t left = word.load(std::memory_order_acquire);
+         left != 0 && populated_bytes() > wanted_bytes; left &= left - 1) {
+      const auto bit = static_cast<uint64_t>(std::countr_zero(left));
+      bool dropped = false;
+      const uint64_t bytes = TrimGroup(GroupIndex(first + bit), dropped);
+      if (dropped) word.fetch_and(~(uint64_t{1} << bit), std::memory_order_relaxed);
       populated_bytes_.fetch_sub(bytes, std::memory_order_relaxed);
       freed_bytes += bytes;
     }
-    if (!dropped) kept.push_back(group);
   }
-  const std::lock_guard lock(groups_mutex_);
-  groups_.insert(groups_.end(), kept.begin(), kept.end());
   return freed_bytes;
 }
 

@@ -17,7 +17,6 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
-#include <vector>
 
 #include "pmemdev/base/ids.h"
 #include "pmemdev/base/result.h"
@@ -177,12 +176,13 @@ class PageArray {
   // Has the group's array memory that can be loaded and stored without a fault? DRAM always has.
   [[nodiscard]] bool IsUsable(GroupIndex group) const {
     return placement_ == PageArrayPlacement::kDram ||
-           (usable_[group.value / 64].load(std::memory_order_acquire) >> (group.value % 64) & 1) !=
+           (groups_[group.value / 64].load(std::memory_order_acquire) >> (group.value % 64) & 1) !=
                0;
   }
   void MakeUsable(GroupIndex group);
   [[nodiscard]] bool IsDeviceGood(GroupIndex group) const;
   void Initialise(GroupIndex group, uint32_t index);
+  void SetBit(GroupIndex group);
   void InitialiseGroup(GroupIndex group, GroupHead& head);
   uint64_t TrimGroup(GroupIndex group, bool& dropped);
   [[nodiscard]] std::mutex& LockOf(GroupIndex group) { return locks_[group.value % kLockStripes]; }
@@ -195,15 +195,14 @@ class PageArray {
   std::byte* base_ = nullptr;    // the region's, writable; or the first group's array in DRAM
   void* dram_ = nullptr;         // what mmap gave; null on the device
   uint64_t reserved_bytes_ = 0;  // from base_, kDram
-  std::unique_ptr<std::atomic<uint64_t>[]> usable_;  // kDevice: a bit a group
+  // A bit a group. kDevice: it is usable; kDram: it is initialised, and Trim looks at it.
+  std::unique_ptr<std::atomic<uint64_t>[]> groups_;
   std::atomic<uint64_t> initialised_groups_{0};
   std::atomic<uint64_t> populated_bytes_{0};
 
   // Initialisation of groups and layers, one stripe a group; held for some microseconds, nothing is
-  // locked under it but groups_mutex_.
+  // locked under it.
   std::array<std::mutex, kLockStripes> locks_;
-  std::mutex groups_mutex_;
-  std::vector<GroupIndex> groups_;  // kDram: the initialised ones, for Trim
 };
 
 }  // namespace ingot

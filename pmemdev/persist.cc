@@ -49,6 +49,10 @@ void PersistStream::AddDirty(MediaOffset at, uint64_t size_bytes) {
   dirty_.push_back(run);
 }
 
+void PersistStream::ReserveFlushes(size_t count) {
+  if (persist_->functions_->page_granular()) dirty_.reserve(dirty_.size() + count);
+}
+
 Result<void> PersistStream::Fence(PersistSite site) {
   if (persist_->failed()) return Failure(EROFS, "the region is read-only");
   if (persist_->observer_ != nullptr) persist_->observer_->OnFence(site);
@@ -80,7 +84,7 @@ Result<void> PersistStream::SyncDirtyRuns() {
                                       injected ? "injected" : ErrnoName(errno)));
     }
   }
-  dirty_.clear();
+  dirty_.erase(dirty_.begin(), dirty_.end());  // clear() would give the memory back
   return {};
 }
 

@@ -106,6 +106,8 @@ class PersistStream {
   // line afterwards. `at` and the size are multiples of 8. Errors: EIO (the page is poisoned),
   // ENOSPC (a hole of a full host), EROFS.
   Result<void> StoreUnflushed(MediaOffset at, std::span<const uint64_t> words);
+  // Memory for so many calls of Flush or of a copy: these don't need the heap then.
+  void ReserveFlushes(size_t count);
   // Flushes the lines of [at, at + size), each line once per call.
   void Flush(MediaOffset at, uint64_t size_bytes, PersistSite site = PersistSite::current());
   // Non-temporal copy of any alignment; heads and tails are merged into 8-byte stores, whose other

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The log: one event a line, key=value pairs, errno by name. spdlog stands behind this header and
 // nowhere else. Thread-safe.
-// Nothing on a hot path logs: formatting costs more than most operations here.
+// Nothing on a hot path logs: formatting costs more than most operations here. Nothing here throws:
+// a line for which there is no memory is lost.
 #pragma once
 
+#include <new>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -22,22 +24,28 @@ void ToFile(const std::string& path, Level threshold);
 void Write(Level level, std::string_view line);
 
 template <typename... Args>
-void Debug(fmt::format_string<Args...> format, Args&&... args) {
-  if (Enabled(Level::kDebug)) {
-    Write(Level::kDebug, fmt::format(format, std::forward<Args>(args)...));
+void Format(Level level, fmt::format_string<Args...> format, Args&&... args) noexcept {
+  if (!Enabled(level)) return;
+  try {
+    Write(level, fmt::format(format, std::forward<Args>(args)...));
+  } catch (const std::bad_alloc&) {
   }
 }
 template <typename... Args>
+void Debug(fmt::format_string<Args...> format, Args&&... args) {
+  Format(Level::kDebug, format, std::forward<Args>(args)...);
+}
+template <typename... Args>
 void Info(fmt::format_string<Args...> format, Args&&... args) {
-  Write(Level::kInfo, fmt::format(format, std::forward<Args>(args)...));
+  Format(Level::kInfo, format, std::forward<Args>(args)...);
 }
 template <typename... Args>
 void Warning(fmt::format_string<Args...> format, Args&&... args) {
-  Write(Level::kWarning, fmt::format(format, std::forward<Args>(args)...));
+  Format(Level::kWarning, format, std::forward<Args>(args)...);
 }
 template <typename... Args>
 void Failed(fmt::format_string<Args...> format, Args&&... args) {
-  Write(Level::kError, fmt::format(format, std::forward<Args>(args)...));
+  Format(Level::kError, format, std::forward<Args>(args)...);
 }
 
 }  // namespace ingot::log

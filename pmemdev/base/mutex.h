@@ -12,7 +12,8 @@
 #ifdef INGOT_TEST_HOOKS
 #include <algorithm>
 #include <cstdint>
-#include <vector>
+
+#include <absl/container/inlined_vector.h>
 #endif
 
 #ifdef ABSL_HAVE_THREAD_SANITIZER
@@ -32,8 +33,10 @@ struct HeldMutex {
   const Mutex* mutex;
   uint64_t acquisition;
 };
-inline std::vector<HeldMutex>& HeldMutexes() {
-  thread_local std::vector<HeldMutex> held;
+// Inline: a lock that was taken must not fail to be noted for want of heap.
+using HeldMutexList = absl::InlinedVector<HeldMutex, 32>;
+inline HeldMutexList& HeldMutexes() {
+  thread_local HeldMutexList held;
   return held;
 }
 inline void NoteHeld(const Mutex* mutex) {
@@ -41,7 +44,9 @@ inline void NoteHeld(const Mutex* mutex) {
   HeldMutexes().push_back({mutex, ++last});
 }
 inline void NoteReleased(const Mutex* mutex) {
-  std::erase_if(HeldMutexes(), [mutex](const HeldMutex& held) { return held.mutex == mutex; });
+  HeldMutexList& all = HeldMutexes();
+  const auto is_it = [mutex](const HeldMutex& held) { return held.mutex == mutex; };
+  all.erase(std::remove_if(all.begin(), all.end(), is_it), all.end());
 }
 #define INGOT_NOTE(call) call
 #else

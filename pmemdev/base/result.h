@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Result<T>: a value or an Error, and TRY() to hand the Error up.
 //
-// Our code never throws. Every function that can fail returns Result<T>; the FUSE and CLI edges
+// Our code never throws, but the heap does: std::bad_alloc unwinds whatever was going on, and
+// NoThrow() makes it ENOMEM. Every function that can fail returns Result<T>; the FUSE and CLI edges
 // turn an Error into an errno, an exit code and one clear message. An Error carries an errno value
-// and a short context; errors that are ordinary answers on hot paths (ENOENT of a lookup) carry
-// none, so that they cost no heap.
+// and a short context; ordinary answers of hot paths (ENOENT of a lookup) carry none and cost no
+// heap.
 #pragma once
 
 #include <cerrno>
+#include <new>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -40,6 +42,17 @@ class [[nodiscard]] Result : public tl::expected<T, Error> {
 // Failure with the errno that the last system call left; `what` names the call and its object.
 [[nodiscard]] inline tl::unexpected<Error> FailureFromErrno(std::string what) {
   return Failure(errno, std::move(what));
+}
+
+// What `work` returns, a Result; ENOMEM if the heap had nothing left for it. For edges, and for
+// steps of what goes on, or cleans up, after one of them failed.
+template <typename Work>
+[[nodiscard]] auto NoThrow(Work&& work) noexcept -> decltype(std::forward<Work>(work)()) {
+  try {
+    return std::forward<Work>(work)();
+  } catch (const std::bad_alloc&) {
+    return Failure(ENOMEM);
+  }
 }
 
 // "EUCLEAN" for EUCLEAN; for messages and logs. Unknown values give "errno".

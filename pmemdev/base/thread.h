@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Starting threads without exceptions: a limit on processes is an Error of whoever wanted one more.
+// Starting threads without exceptions: a limit on processes is an Error of whoever wanted one more,
+// as is a lack of memory.
 //
 // Stateless; the thread is the caller's to join.
-// The one place where an exception of the standard library is caught.
 #pragma once
 
 #include <system_error>
@@ -13,14 +13,16 @@
 
 namespace ingot {
 
-// EAGAIN: RLIMIT_NPROC or the system's own limit.
+// EAGAIN: RLIMIT_NPROC or the system's own limit. ENOMEM.
 template <typename Function>
 Result<std::thread> StartThread(Function&& function) {
-  try {
-    return std::thread(std::forward<Function>(function));
-  } catch (const std::system_error& error) {
-    return Failure(error.code().value(), "starting a thread");
-  }
+  return NoThrow([&]() -> Result<std::thread> {
+    try {
+      return std::thread(std::forward<Function>(function));
+    } catch (const std::system_error& error) {
+      return Failure(error.code().value(), "starting a thread");
+    }
+  });
 }
 
 }  // namespace ingot
