@@ -161,7 +161,10 @@ void Allocator::UnlinkLocked(ClaimNode* node) ABSL_NO_THREAD_SAFETY_ANALYSIS {
 }
 
 void Allocator::UpdateHugeMask(GroupState& state, GroupIndex group, PageRun run) {
-  const Result<const uint64_t*> words = Bitmap(state, group, media::kAllocatedBitmapPage);
+  // Claims are given back by destructors, and what was committed must be counted: no unwinding.
+  const auto words = NoThrow([&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    return Bitmap(state, group, media::kAllocatedBitmapPage);
+  });
   if (!words) return;  // nothing is handed out of a group whose bitmap can't be read
   const uint32_t pages = device_.geometry().PagesIn(group);
   const uint32_t last = (run.first + run.count - 1) / kRunPages;
@@ -169,8 +172,10 @@ void Allocator::UpdateHugeMask(GroupState& state, GroupIndex group, PageRun run)
     const PageRun whole{huge * kRunPages, kRunPages};
     bool free = whole.first + whole.count <= pages && huge != 0 && !state.IsClaimed(whole);
     if (free && *words != nullptr) {
-      const Result<void> read =
-          device_.ReadInPlace([&] { free = AllClear(BitmapView(*words, kBitmapWords), whole); });
+      const Result<void> read = NoThrow([&] {
+        return device_.ReadInPlace(
+            [&] { free = AllClear(BitmapView(*words, kBitmapWords), whole); });
+      });
       if (!read) free = false;
     }
     const uint64_t bit = uint64_t{1} << huge;

@@ -275,11 +275,11 @@ Result<Claim> Allocator::MakeClaim(GroupState& state, GroupIndex group, PageRun 
   for (uint32_t huge = run.first / kRunPages; huge <= last; ++huge) {
     TRY(AllocateHost(state, group, huge));
   }
+  auto* node = new ClaimNode{.group = group, .run = run};  // the last that can fail
   for (uint32_t huge = run.first / kRunPages; huge <= last; ++huge) {
     std::atomic_ref mask(state.free_huge_mask);
     mask.store(mask.load() & ~(uint64_t{1} << huge), std::memory_order_relaxed);
   }
-  auto* node = new ClaimNode{.group = group, .run = run};
   state.Link(node);
   state.free_pages -= run.count;
   unclaimed_pages_ -= run.count;

@@ -74,7 +74,9 @@ Result<void> Allocator::Stage(std::span<GroupChange> changes, Lane& lane,
             [](const GroupChange& a, const GroupChange& b) { return a.group < b.group; });
   for (size_t i = 0; i < changes.size(); ++i) {
     groups_[changes[i].group.value].mutex.Lock();
-    Result<void> staged = StageGroup(changes[i], lane, stream);
+    Result<void> staged = NoThrow([&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+      return StageGroup(changes[i], lane, stream);
+    });
     if (staged) continue;
     for (size_t held = 0; held <= i; ++held) groups_[changes[held].group.value].mutex.Unlock();
     return staged;

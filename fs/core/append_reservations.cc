@@ -10,18 +10,17 @@ Claim AppendReservations::Take(InodeNumber inode, FilePage page, uint64_t pages)
   Shard& shard = ShardOf(inode);
   Entries used_up;
   MutexLock lock(shard.mutex);
-  const auto found = shard.by_inode.find(inode);
-  if (found == shard.by_inode.end()) return {};
-  for (const Entries::iterator entry : found->second) {
-    if (entry->page != page) continue;
+  for (const Entries::iterator entry : BucketOf(shard, inode)) {
+    if (entry->inode != inode || entry->page != page) continue;
     if (pages >= entry->claim.count()) {
       Claim whole = std::move(entry->claim);
       Unlink(shard, entry, used_up);
       return whole;
     }
+    Claim front = entry->claim.TakeFront(static_cast<uint32_t>(pages));
     entry->page += pages;
     shard.entries.splice(shard.entries.begin(), shard.entries, entry);
-    return entry->claim.TakeFront(static_cast<uint32_t>(pages));
+    return front;
   }
   return {};
 }
@@ -29,21 +28,22 @@ Claim AppendReservations::Take(InodeNumber inode, FilePage page, uint64_t pages)
 void AppendReservations::Put(InodeNumber inode, FilePage page, Claim claim) {
   Shard& shard = ShardOf(inode);
   Entries dropped;
-  {
+  (void)NoThrow([&]() -> Result<void> {
+    Entries added;
+    added.push_front({inode, page, std::move(claim)});
     MutexLock lock(shard.mutex);
-    shard.entries.push_front({inode, page, std::move(claim)});
-    shard.by_inode[inode].push_back(shard.entries.begin());
+    BucketOf(shard, inode).push_back(added.begin());
+    shard.entries.splice(shard.entries.begin(), added);
     if (shard.entries.size() > kMaxEntries / kShards) {
       Unlink(shard, std::prev(shard.entries.end()), dropped);
     }
-  }
+    return {};
+  });
 }
 
 void AppendReservations::Unlink(Shard& shard, Entries::iterator entry, Entries& dropped) {
-  const auto found = shard.by_inode.find(entry->inode);
-  auto& of_inode = found->second;
-  of_inode.erase(std::find(of_inode.begin(), of_inode.end(), entry));
-  if (of_inode.empty()) shard.by_inode.erase(found);
+  Bucket& bucket = BucketOf(shard, entry->inode);
+  bucket.erase(std::find(bucket.begin(), bucket.end(), entry));
   dropped.splice(dropped.begin(), shard.entries, entry);
 }
 
@@ -52,9 +52,10 @@ void AppendReservations::Drop(InodeNumber inode) {
   Entries dropped;
   {
     MutexLock lock(shard.mutex);
-    for (auto found = shard.by_inode.find(inode); found != shard.by_inode.end();
-         found = shard.by_inode.find(inode)) {
-      Unlink(shard, found->second.back(), dropped);
+    Bucket& bucket = BucketOf(shard, inode);
+    for (size_t i = bucket.size(); i-- > 0;) {
+      const Entries::iterator entry = bucket[i];
+      if (entry->inode == inode) Unlink(shard, entry, dropped);
     }
   }
 }
@@ -66,7 +67,7 @@ bool AppendReservations::DropAll() {
     {
       MutexLock lock(shard.mutex);
       dropped.swap(shard.entries);
-      shard.by_inode.clear();
+      for (Bucket& bucket : shard.buckets) bucket.clear();
     }
     any = any || !dropped.empty();
   }

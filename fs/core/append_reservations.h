@@ -12,8 +12,8 @@
 #include <cstdint>
 #include <list>
 
-#include <absl/container/flat_hash_map.h>
 #include <absl/container/inlined_vector.h>
+#include <absl/hash/hash.h>
 
 #include "fs/core/allocator.h"
 #include "pmemdev/base/mutex.h"
@@ -26,7 +26,7 @@ class AppendReservations {
 
   // Up to `pages` for the file's pages from `page` on, if they are reserved; else an empty claim.
   [[nodiscard]] Claim Take(InodeNumber inode, FilePage page, uint64_t pages);
-  // Keeps `claim` for the file's pages from `page` on.
+  // Keeps `claim` for the file's pages from `page` on. Without memory for that it is given back.
   void Put(InodeNumber inode, FilePage page, Claim claim);
   // Gives back what is reserved for the file.
   void Drop(InodeNumber inode);
@@ -36,6 +36,7 @@ class AppendReservations {
 
  private:
   static constexpr size_t kShards = 16;
+  static constexpr size_t kBuckets = 64;
 
   struct Entry {
     InodeNumber inode;
@@ -43,15 +44,20 @@ class AppendReservations {
     Claim claim;
   };
   using Entries = std::list<Entry>;  // most recently used first; nodes are reused by splicing
+  using Bucket = absl::InlinedVector<Entries::iterator, 2>;
   struct alignas(kCacheLineSize) Shard {
     mutable Mutex mutex;
     Entries entries ABSL_GUARDED_BY(mutex);
-    absl::flat_hash_map<InodeNumber, absl::InlinedVector<Entries::iterator, 1>> by_inode
-        ABSL_GUARDED_BY(mutex);
+    // By the inode's hash. (Not abseil's table: one that can't grow for want of memory is broken.)
+    std::array<Bucket, kBuckets> buckets ABSL_GUARDED_BY(mutex);
   };
 
   [[nodiscard]] Shard& ShardOf(InodeNumber inode) {
     return shards_[absl::Hash<InodeNumber>()(inode) % kShards];
+  }
+  [[nodiscard]] static Bucket& BucketOf(Shard& shard, InodeNumber inode)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mutex) {
+    return shard.buckets[absl::Hash<InodeNumber>()(inode) / kShards % kBuckets];
   }
   // Unlinks an entry and moves it to `dropped`, whose claims are then given back without the mutex.
   static void Unlink(Shard& shard, Entries::iterator entry, Entries& dropped)

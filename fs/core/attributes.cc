@@ -125,8 +125,9 @@ Result<Attributes> AttributeOperations::Set(InodeNumber number, const AttributeC
       TRY(CheckAllowed(inode, change));
     }
     TRY(data_.Truncate(number, *change.size_bytes, change.kill_privileges));
-    const bool rest = change.mode || change.uid || change.gid || ChangesTimes(change) ||
-                      change.ctime || change.kill_privileges;
+    // (Truncate has killed the privileges, too.)
+    const bool rest =
+        change.mode || change.uid || change.gid || ChangesTimes(change) || change.ctime;
     if (!rest) return Get(number);
   }
   AttributeChange others = change;
@@ -236,8 +237,9 @@ void AttributeOperations::TouchAtime(InodeNumber number) {
     return transaction.Commit();
   };
   // The read itself was fine: nobody is to fail for a time stamp.
-  if (const Result<void> touched = touch(); !touched) {
-    log::Debug("event=touch_atime inode={} error={}", number.value, Describe(touched.error()));
+  if (const Result<void> touched = NoThrow(touch); !touched) {
+    log::Debug("event=touch_atime inode={} error={} reason=\"{}\"", number.value,
+               ErrnoName(touched.error().code), touched.error().context);
   }
 }
 

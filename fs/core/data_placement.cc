@@ -108,13 +108,15 @@ Result<bool> DataPlacement::CrossesHalf(const media::Inode& inode, FilePage firs
 
 bool DataPlacement::PrepareHead(const media::Inode& inode, FilePage first, FilePage end) {
   if (first.value == 0 && end.value >= kWindow && inode.page_count == 0) return false;
-  const Result<bool> crosses = CrossesHalf(inode, first, end);
-  if (!crosses || !*crosses) return false;
-  const LogicalPage goal = PageOf(InodeNumber(inode.number));
-  Result<Claim> huge = core_.allocator->Take({.pages = kWindow, .goal = goal, .whole_huge = true});
-  if (!huge) return false;
-  const Result<void> moved = MoveHead(InodeNumber(inode.number), std::move(*huge));
-  return moved.has_value();
+  const Result<bool> moved = NoThrow([&]() -> Result<bool> {
+    if (!TRY(CrossesHalf(inode, first, end))) return false;
+    const LogicalPage goal = PageOf(InodeNumber(inode.number));
+    Claim huge =
+        TRY(core_.allocator->Take({.pages = kWindow, .goal = goal, .whole_huge = true}));
+    TRY(MoveHead(InodeNumber(inode.number), std::move(huge)));
+    return true;
+  });
+  return moved && *moved;
 }
 
 Result<void> DataPlacement::MoveHead(InodeNumber number, Claim huge) {

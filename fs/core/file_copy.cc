@@ -36,57 +36,59 @@ Result<uint64_t> FileData::CopyRange(InodeNumber from, uint64_t from_offset, Ino
 
 Result<uint64_t> FileData::CopyLocked(InodeNumber from, uint64_t from_offset, InodeNumber to,
                                       uint64_t to_offset, uint64_t size_bytes) {
-  std::unique_ptr<std::byte[]> buffer;
+  CopyBuffer buffer;
   uint64_t done = 0;
-  const auto failed = [&done](const Error& error) -> Result<uint64_t> {
-    if (error.code == ENOSPC && done > 0) return done;
-    return Failure(error.code, error.context);
-  };
   while (done < size_bytes) {
-    // Read anew each time: the target may be the same file.
-    const media::Inode source = TRY(core_.reader.ReadInode(from));
-    const uint64_t at = from_offset + done;
-    uint64_t count = size_bytes - done;
-    if (source.body_form != media::BodyForm::kInline) {
-      const FilePart part = TRY(FirstPart(core_.extents, source, at, at + count));
-      count = part.size_bytes;
-      if (part.is_zeros) {
-        const Result<void> cleared = CopyHole(to, to_offset + done, count);
-        if (!cleared) return failed(cleared.error());
-        done += count;
-        continue;
-      }
+    const Result<uint64_t> copied = NoThrow([&] {
+      return CopyStep(from, from_offset + done, to, to_offset + done, size_bytes - done, buffer);
+    });
+    if (!copied) {
+      if (IsShortage(copied.error().code) && done > 0) return done;
+      return copied;
     }
-    count = std::min(count, kBufferSize);
-    if (!buffer) buffer = std::make_unique_for_overwrite<std::byte[]>(kBufferSize);
-    TRY(ReadRange(core_, source, at, {buffer.get(), count}));
-    const media::Inode target = TRY(core_.reader.ReadInode(to));
-    const Change change{to, false, HasFileCapability(target)};
-    const Result<uint64_t> written =
-        WriteLocked(change, target, to_offset + done, {buffer.get(), count});
-    if (!written) return failed(written.error());
-    done += *written;
-    if (*written < count) break;
+    done += *copied;
   }
   return done;
 }
 
-// Zeros come to [offset, offset + size): nothing is allocated for them, what is there goes.
-Result<void> FileData::CopyHole(InodeNumber to, uint64_t offset, uint64_t size_bytes) {
-  const uint64_t end = offset + size_bytes;
-  media::Inode target = TRY(core_.reader.ReadInode(to));
+Result<uint64_t> FileData::CopyStep(InodeNumber from, uint64_t from_offset, InodeNumber to,
+                                    uint64_t to_offset, uint64_t size_bytes, CopyBuffer& buffer) {
+  // Read anew each time: the target may be the same file.
+  const media::Inode source = TRY(core_.reader.ReadInode(from));
+  if (source.body_form != media::BodyForm::kInline) {
+    const FilePart part =
+        TRY(FirstPart(core_.extents, source, from_offset, from_offset + size_bytes));
+    if (part.is_zeros) return CopyHole(to, to_offset, part.size_bytes);
+    size_bytes = part.size_bytes;
+  }
+  size_bytes = std::min(size_bytes, kBufferSize);
+  if (!buffer) buffer = std::make_unique_for_overwrite<std::byte[]>(kBufferSize);
+  TRY(ReadRange(core_, source, from_offset, {buffer.get(), size_bytes}));
+  const media::Inode target = TRY(core_.reader.ReadInode(to));
+  const Change change{to, false, HasFileCapability(target)};
+  return WriteLocked(change, target, to_offset, {buffer.get(), size_bytes});
+}
+
+// Zeros come to [offset, offset + size): nothing is allocated for them, what is there goes. Returns
+// how many: what is inside of the file, or else what extends it, so that each is done or not done.
+Result<uint64_t> FileData::CopyHole(InodeNumber to, uint64_t offset, uint64_t size_bytes) {
+  const media::Inode target = TRY(core_.reader.ReadInode(to));
+  if (offset >= target.size_bytes) {
+    const uint64_t end = offset + size_bytes;
+    const bool leaves_inline =
+        target.body_form == media::BodyForm::kInline && end > InlineRoom(target);
+    if (leaves_inline) TRY(SpillInline(to));
+    TRY(Extend({to}, end));
+    return size_bytes;
+  }
+  size_bytes = std::min(size_bytes, target.size_bytes - offset);
+  const ClearedRange range{offset, offset + size_bytes};
   if (target.body_form == media::BodyForm::kInline) {
-    if (end <= InlineRoom(target)) {
-      TRY(ZeroInline(to, offset, end));
-    } else {
-      TRY(SpillInline(to));
-    }
-    target = TRY(core_.reader.ReadInode(to));
+    TRY(ZeroInline(to, range));
+  } else if (target.body_form == media::BodyForm::kTree) {
+    TRY(ClearRange(to, range, Clear::kPunch));
   }
-  if (target.body_form == media::BodyForm::kTree) {
-    TRY(ClearRange(to, offset, end, Clear::kPunch));
-  }
-  return end > target.size_bytes ? Extend({to}, end) : Result<void>();
+  return size_bytes;
 }
 
 }  // namespace ingot

@@ -65,8 +65,8 @@ class FileData {
     bool from_page_cache =
         false;  // writeback of a shared mapping: not refused on append-only files
   };
-  // Writes all of `from` or fails; a short count only if space ran out midway. ENOSPC, EFBIG, EPERM
-  // (immutable, or append-only without append).
+  // Writes all of `from` or fails; a short count only if space or memory ran out midway. ENOSPC,
+  // EFBIG, EPERM (immutable, or append-only without append).
   Result<uint64_t> Write(InodeNumber inode, uint64_t offset, std::span<const std::byte> from,
                          const WriteOptions& options);
 
@@ -112,13 +112,15 @@ class FileData {
                           ReadView& view) const;
   Result<uint64_t> WriteLocked(const Change& change, const media::Inode& before, uint64_t offset,
                                std::span<const std::byte> from);
-  Result<uint64_t> WriteStep(const Change& change, const media::Inode& before, uint64_t offset,
+  Result<uint64_t> WriteContents(InodeNumber number, const media::Inode& before, uint64_t offset,
+                                 std::span<const std::byte> from);
+  Result<uint64_t> WriteStep(InodeNumber number, const media::Inode& before, uint64_t offset,
                              std::span<const std::byte> from);
-  Result<uint64_t> WriteTransaction(const Change& change, const media::Inode& before,
+  Result<uint64_t> WriteTransaction(InodeNumber number, const media::Inode& before,
                                     uint64_t offset, std::span<const std::byte> from);
-  Result<bool> OverwriteInPlace(const Change& change, const media::Inode& before, uint64_t offset,
+  Result<bool> OverwriteInPlace(const media::Inode& before, uint64_t offset,
                                 std::span<const std::byte> from);
-  Result<void> WriteInline(const Change& change, uint64_t offset, std::span<const std::byte> from);
+  Result<void> WriteInline(InodeNumber number, uint64_t offset, std::span<const std::byte> from);
   Result<void> SpillInline(InodeNumber number);
   Result<void> SpillInline(Transaction& transaction, media::Inode& inode);
 
@@ -145,11 +147,19 @@ class FileData {
   Result<void> CheckFits(const media::Inode& inode, PageRange range) const;
   void GiveBack(InodeNumber number, const std::vector<PageRange>& ranges);
   enum class Clear : uint8_t { kPunch, kMakeUnwritten };
-  Result<void> ClearRange(InodeNumber number, uint64_t offset, uint64_t end, Clear how);
-  Result<void> ZeroInline(InodeNumber number, uint64_t offset, uint64_t end);
+  struct ClearedRange {
+    uint64_t offset;
+    uint64_t end;
+    bool extends = false;  // the file, if `end` is behind its end
+  };
+  Result<void> ClearRange(InodeNumber number, const ClearedRange& range, Clear how);
+  Result<void> ZeroInline(InodeNumber number, const ClearedRange& range);
+  using CopyBuffer = std::unique_ptr<std::byte[]>;
   Result<uint64_t> CopyLocked(InodeNumber from, uint64_t from_offset, InodeNumber to,
                               uint64_t to_offset, uint64_t size_bytes);
-  Result<void> CopyHole(InodeNumber to, uint64_t offset, uint64_t size_bytes);
+  Result<uint64_t> CopyStep(InodeNumber from, uint64_t from_offset, InodeNumber to,
+                            uint64_t to_offset, uint64_t size_bytes, CopyBuffer& buffer);
+  Result<uint64_t> CopyHole(InodeNumber to, uint64_t offset, uint64_t size_bytes);
 
   Core& core_;
   std::unique_ptr<DataPlacement> placement_;

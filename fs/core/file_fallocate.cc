@@ -70,30 +70,36 @@ Result<void> FileData::Fallocate(InodeNumber number, uint32_t mode, uint64_t off
     // What fits the tail needs no space of its own, now or later.
     if (kind == kFallocatePunchHole || end <= InlineRoom(inode)) {
       // Preallocating zeroes nothing, but the times change all the same.
-      if (kind != 0 || !extends) TRY(ZeroInline(number, kind != 0 ? offset : end, end));
-      return extends ? Extend({number}, end) : Result<void>();
+      return ZeroInline(number, {kind != 0 ? offset : end, end, extends});
     }
     TRY(SpillInline(number));
   }
-  if (kind == kFallocatePunchHole) return ClearRange(number, offset, end, Clear::kPunch);
+  if (kind == kFallocatePunchHole) return ClearRange(number, {offset, end}, Clear::kPunch);
   TRY(Preallocate(number, {FilePageOf(offset), EndPageOf(end)}));
-  if (kind == kFallocateZeroRange) TRY(ClearRange(number, offset, end, Clear::kMakeUnwritten));
+  if (kind == kFallocateZeroRange) {
+    return ClearRange(number, {offset, end, extends}, Clear::kMakeUnwritten);
+  }
   return extends ? Extend({number}, end) : Result<void>();
 }
 
-Result<void> FileData::ZeroInline(InodeNumber number, uint64_t offset, uint64_t end) {
+Result<void> FileData::ZeroInline(InodeNumber number, const ClearedRange& range) {
   Transaction transaction(*core_.allocator, core_.reader);
   media::Inode& inode = *TRY(transaction.EditInode(number));
-  end = std::min<uint64_t>(end, inode.body_bytes);
-  if (offset < end) {
-    std::fill_n(inode.tail.begin() + static_cast<std::ptrdiff_t>(offset), end - offset,
+  std::array<std::byte, media::kInodeTailSize> contents{};
+  std::copy_n(inode.tail.begin(), inode.body_bytes, contents.begin());
+  const uint64_t end = std::min<uint64_t>(range.end, contents.size());
+  if (range.offset < end) {
+    std::fill_n(contents.begin() + static_cast<std::ptrdiff_t>(range.offset), end - range.offset,
                 std::byte{0});
   }
+  const uint64_t extended = range.extends ? range.end : 0;
+  StoreInline(inode, std::span(contents).first(std::max(inode.size_bytes, extended)));
   SetModified(inode, CurrentTime());
   return transaction.Commit();
 }
 
-Result<void> FileData::ClearRange(InodeNumber number, uint64_t offset, uint64_t end, Clear how) {
+Result<void> FileData::ClearRange(InodeNumber number, const ClearedRange& range, Clear how) {
+  const auto [offset, end, extends] = range;
   FilePage next = EndPageOf(offset);
   const FilePage whole_end = std::max(next, FilePageOf(end));
   bool is_first = true;
@@ -112,6 +118,10 @@ Result<void> FileData::ClearRange(InodeNumber number, uint64_t offset, uint64_t 
         how == Clear::kPunch ? FreeRange(core_, transaction, inode, next, whole_end)
                              : MakeUnwritten(core_, transaction, inode, next, whole_end);
     next = TRY(cleared);
+    if (next >= whole_end && extends && end > inode.size_bytes) {
+      TRY(ZeroOldTail(core_, transaction, inode, end));
+      inode.size_bytes = end;
+    }
     TRY(transaction.Commit());
   } while (next < whole_end);
   return {};
@@ -123,7 +133,8 @@ Result<void> FileData::Preallocate(InodeNumber number, PageRange range) {
   placement_->PrepareHead(before, range.first, range.end);
   std::vector<PageRange> added;
   while (range.first < range.end) {
-    const Result<FilePage> next = PreallocateStep(number, range, added);
+    const Result<FilePage> next =
+        NoThrow([&] { return PreallocateStep(number, range, added); });
     if (!next) {
       GiveBack(number, added);
       return Failure(next.error().code, next.error().context);
@@ -197,19 +208,20 @@ Result<FilePage> FileData::TryPreallocate(InodeNumber number, PageRange range,
   return page;
 }
 
+// Best effort: what stays allocated reads as zeros and is of use to the file.
 void FileData::GiveBack(InodeNumber number, const std::vector<PageRange>& ranges) {
   placement_->reservations().Drop(number);
-  for (const PageRange& range : ranges) {
-    for (FilePage next = range.first; next < range.end;) {
-      Transaction transaction(*core_.allocator, core_.reader);
-      const Result<media::Inode*> inode = transaction.EditInode(number);
-      if (!inode) return;
-      const Result<FilePage> freed = FreeRange(core_, transaction, **inode, next, range.end);
-      // Best effort: what stays allocated reads as zeros and is of use to the file.
-      if (!freed || !transaction.Commit()) return;
-      next = *freed;
+  (void)NoThrow([&]() -> Result<void> {
+    for (const PageRange& range : ranges) {
+      for (FilePage next = range.first; next < range.end;) {
+        Transaction transaction(*core_.allocator, core_.reader);
+        media::Inode& inode = *TRY(transaction.EditInode(number));
+        next = TRY(FreeRange(core_, transaction, inode, next, range.end));
+        TRY(transaction.Commit());
+      }
     }
-  }
+    return {};
+  });
 }
 
 }  // namespace ingot

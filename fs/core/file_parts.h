@@ -33,6 +33,11 @@ inline constexpr FilePage kNoFilePage{std::numeric_limits<uint64_t>::max() / kPa
   return extent && extent->file_page <= page;
 }
 
+// Space or memory ran out: what was done of a write or copy until then is its result.
+[[nodiscard]] constexpr bool IsShortage(int code) {
+  return code == ENOSPC || code == ENOMEM;
+}
+
 // EISDIR for directories, EINVAL for others that are not regular.
 Result<void> CheckRegular(const media::Inode& inode);
 // How many bytes of contents the tail can hold.

@@ -6,6 +6,7 @@
 #include "fs/core/attributes.h"
 #include "fs/core/data_placement.h"
 #include "fs/core/file_data.h"
+#include "fs/core/file_parts.h"
 #include "fs/core/range_writer.h"
 
 namespace ingot {
@@ -33,25 +34,44 @@ Result<uint64_t> FileData::Write(InodeNumber number, uint64_t offset,
   return WriteLocked({number, options.kill_privileges, drop}, inode, offset, from);
 }
 
+// In a transaction of its own, and first: bytes are replaced in place, and those of somebody else
+// must never have the privileges of the old ones, whatever ends the write in the middle.
 Result<uint64_t> FileData::WriteLocked(const Change& change, const media::Inode& before,
                                        uint64_t offset, std::span<const std::byte> from) {
+  media::Inode without = before;
+  if (change.drop_capability || (change.kill_privileges && ClearSetIds(without))) {
+    {
+      Transaction transaction(*core_.allocator, core_.reader);
+      media::Inode& inode = *TRY(transaction.EditInode(change.number));
+      TRY(KillPrivileges(transaction, inode, change));
+      SetChanged(inode, CurrentTime());
+      TRY(transaction.Commit());
+    }
+    without = TRY(core_.reader.ReadInode(change.number));
+  }
+  return WriteContents(change.number, without, offset, from);
+}
+
+Result<uint64_t> FileData::WriteContents(InodeNumber number, const media::Inode& before,
+                                         uint64_t offset, std::span<const std::byte> from) {
   uint64_t done = 0;
   if (before.body_form == media::BodyForm::kTree) {
-    done = TRY(WriteStep(change, before, offset, from));
+    done = TRY(WriteStep(number, before, offset, from));
   } else {
     const uint64_t room = InlineRoom(before);
     if (before.size_bytes <= room && offset <= room && from.size() <= room - offset) {
-      TRY(WriteInline(change, offset, from));
+      TRY(WriteInline(number, offset, from));
       return from.size();
     }
-    if (before.body_form == media::BodyForm::kInline) TRY(SpillInline(change.number));
+    if (before.body_form == media::BodyForm::kInline) TRY(SpillInline(number));
   }
   while (done < from.size()) {
-    const media::Inode inode = TRY(core_.reader.ReadInode(change.number));
-    const Change step = done == 0 ? change : Change{change.number};
-    const Result<uint64_t> written = WriteStep(step, inode, offset + done, from.subspan(done));
+    const Result<uint64_t> written = NoThrow([&]() -> Result<uint64_t> {
+      const media::Inode inode = TRY(core_.reader.ReadInode(number));
+      return WriteStep(number, inode, offset + done, from.subspan(done));
+    });
     if (!written) {
-      if (written.error().code == ENOSPC && done > 0) return done;
+      if (IsShortage(written.error().code) && done > 0) return done;
       return written;
     }
     done += *written;
@@ -59,25 +79,23 @@ Result<uint64_t> FileData::WriteLocked(const Change& change, const media::Inode&
   return done;
 }
 
-Result<void> FileData::WriteInline(const Change& change, uint64_t offset,
+Result<void> FileData::WriteInline(InodeNumber number, uint64_t offset,
                                    std::span<const std::byte> from) {
   Transaction transaction(*core_.allocator, core_.reader);
-  media::Inode& inode = *TRY(transaction.EditInode(change.number));
+  media::Inode& inode = *TRY(transaction.EditInode(number));
   std::array<std::byte, media::kInodeTailSize> contents{};
   std::memcpy(contents.data(), inode.tail.data(), inode.body_bytes);
   std::memcpy(contents.data() + offset, from.data(), from.size());
   const uint64_t size_bytes = std::max<uint64_t>(inode.size_bytes, offset + from.size());
   StoreInline(inode, std::span(contents).first(size_bytes));
   SetModified(inode, CurrentTime());
-  TRY(KillPrivileges(transaction, inode, change));
   return transaction.Commit();
 }
 
 // The cheapest write: nothing changes but bytes that are there already.
-Result<bool> FileData::OverwriteInPlace(const Change& change, const media::Inode& before,
-                                        uint64_t offset, std::span<const std::byte> from) {
+Result<bool> FileData::OverwriteInPlace(const media::Inode& before, uint64_t offset,
+                                        std::span<const std::byte> from) {
   const uint64_t end = offset + from.size();
-  if (change.kill_privileges || change.drop_capability) return false;
   if (end > before.size_bytes || IsAtomic(core_, before)) return false;
   if (!HasTimes(before, CurrentTime())) return false;
   absl::InlinedVector<FilePart, 4> parts;
@@ -97,27 +115,25 @@ Result<bool> FileData::OverwriteInPlace(const Change& change, const media::Inode
   return true;
 }
 
-Result<uint64_t> FileData::WriteStep(const Change& change, const media::Inode& before,
+Result<uint64_t> FileData::WriteStep(InodeNumber number, const media::Inode& before,
                                      uint64_t offset, std::span<const std::byte> from) {
-  if (TRY(OverwriteInPlace(change, before, offset, from))) return from.size();
+  if (TRY(OverwriteInPlace(before, offset, from))) return from.size();
   if (placement_->PrepareHead(before, FilePageOf(offset), EndPageOf(offset + from.size()))) {
-    const media::Inode moved = TRY(core_.reader.ReadInode(change.number));
-    return WriteTransaction(change, moved, offset, from);
+    const media::Inode moved = TRY(core_.reader.ReadInode(number));
+    return WriteTransaction(number, moved, offset, from);
   }
-  return WriteTransaction(change, before, offset, from);
+  return WriteTransaction(number, before, offset, from);
 }
 
-Result<uint64_t> FileData::WriteTransaction(const Change& change, const media::Inode& before,
+Result<uint64_t> FileData::WriteTransaction(InodeNumber number, const media::Inode& before,
                                             uint64_t offset, std::span<const std::byte> from) {
   const bool is_atomic = IsAtomic(core_, before);
   if (is_atomic) from = from.first(std::min(from.size(), kAtomicRequestSize));
   for (;;) {
     Transaction transaction(*core_.allocator, core_.reader);
-    media::Inode& inode = *TRY(transaction.EditInode(change.number));
-    // First: what it frees takes its place among the few groups of a transaction.
-    TRY(KillPrivileges(transaction, inode, change));
+    media::Inode& inode = *TRY(transaction.EditInode(number));
     RangeWriter writer(core_, *placement_, transaction, inode, before);
-    Result<uint64_t> written = writer.Write(offset, from);
+    Result<uint64_t> written = NoThrow([&] { return writer.Write(offset, from); });
     if (written && (!is_atomic || *written == from.size())) {
       inode.size_bytes = std::max(inode.size_bytes, offset + *written);
       SetModified(inode, CurrentTime());
@@ -126,14 +142,13 @@ Result<uint64_t> FileData::WriteTransaction(const Change& change, const media::I
       written = Failure(committed.error().code, committed.error().context);
     }
     // What was reserved for this place went with the transaction; the rest would fit no more.
-    placement_->reservations().Drop(change.number);
+    placement_->reservations().Drop(number);
     if (is_atomic && written.error_code() != ENOSPC) {
       const bool too_large = written || written.error().code == EOVERFLOW;
       return too_large ? Failure(ENOSPC, "atomic write: too scattered") : written;
     }
-    if (is_atomic || (written.error().code != ENOSPC && written.error().code != EOVERFLOW)) {
-      return written;
-    }
+    const int code = written.error().code;
+    if (is_atomic || (!IsShortage(code) && code != EOVERFLOW)) return written;
     // Once more with as much as went well; after EOVERFLOW of Commit, with half of it.
     uint64_t shorter = writer.done_bytes();
     if (shorter == from.size()) shorter = RoundUp(shorter / 2, kPageSize);

@@ -75,6 +75,7 @@ bool ExclusiveInodeLocks::Covers(InodeNumber inode) const {
 bool ExclusiveInodeLocks::TryAdd(InodeNumber inode) ABSL_NO_THREAD_SAFETY_ANALYSIS {
   if (Covers(inode)) return true;
   const uint32_t stripe = locks_.StripeOf(inode);
+  held_.reserve(held_.size() + 1);  // before it is locked: nobody would unlock it
   if (!locks_.Stripe(stripe).TryLock()) return false;
   held_.push_back(stripe);
   return true;

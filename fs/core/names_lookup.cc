@@ -77,9 +77,10 @@ void Names::Forget(InodeNumber inode, uint64_t count) {
 void Names::ReclaimIfUnreferenced(InodeNumber inode) {
   if (core_.inodes.IsReferenced(inode) || !core_.CheckWritable()) return;
   // Whoever gave the reference back can't do anything about it; the next mount's recovery tries
-  // again.
-  if (const Result<void> done = orphans_.Reclaim(inode); !done) {
-    log::Warning("event=reclaim inode={} error={}", inode.value, Describe(done.error()));
+  // again. Nor may destructors, which give references back, throw.
+  if (const Result<void> done = NoThrow([&] { return orphans_.Reclaim(inode); }); !done) {
+    log::Warning("event=reclaim inode={} error={} reason=\"{}\"", inode.value,
+                 ErrnoName(done.error().code), done.error().context);
   }
 }
 

@@ -122,7 +122,8 @@ Result<uint64_t> Orphans::RecoverPage(LogicalPage page) {
     } else if (!IsOrphan(*inode) || (inode->links == 0 && core_.inodes.IsReferenced(number))) {
       continue;
     } else {
-      done = inode->links == 0 ? Reclaim(number) : CompleteTruncation(number);
+      const bool truncated = inode->links != 0;
+      done = NoThrow([&] { return truncated ? CompleteTruncation(number) : Reclaim(number); });
     }
     if (done) {
       ++recovered;
@@ -130,7 +131,8 @@ Result<uint64_t> Orphans::RecoverPage(LogicalPage page) {
     }
     if (done.error_code() == EROFS) return tl::unexpected<Error>(done.error());
     // One damaged inode must not keep the others' space: fsck will find it.
-    log::Warning("event=recover_orphan inode={} error={}", number.value, Describe(done.error()));
+    log::Warning("event=recover_orphan inode={} error={} reason=\"{}\"", number.value,
+                 ErrnoName(done.error().code), done.error().context);
   }
   return recovered;
 }
