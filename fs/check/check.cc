@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -19,7 +20,7 @@
 namespace ingot::check {
 namespace {
 
-using Drops = absl::btree_set<EntryPlace>;
+using Drops = std::set<EntryPlace>;
 
 struct Round {
   uint64_t fixed = 0;
@@ -97,9 +98,7 @@ Result<std::unique_ptr<Device>> PrivateReplay(const Device& device) {
   return Device::Open(TRY(Mapping::FromDescriptor(fd, mapping)), options);
 }
 
-}  // namespace
-
-Result<CheckReport> Check(Device& device, const CheckOptions& options) {
+Result<CheckReport> CheckDevice(Device& device, const CheckOptions& options) {
   CheckReport report;
   Findings findings;
   const ReplayReport lanes = TRY(device.journal().Inspect());
@@ -118,6 +117,12 @@ Result<CheckReport> Check(Device& device, const CheckOptions& options) {
     for (Finding& finding : report.findings) finding.repaired = report.remaining == 0;
   }
   return report;
+}
+
+}  // namespace
+
+Result<CheckReport> Check(Device& device, const CheckOptions& options) {
+  return NoThrow([&] { return CheckDevice(device, options); });
 }
 
 }  // namespace ingot::check

@@ -9,11 +9,11 @@
 
 #include <compare>
 #include <cstdint>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include <absl/container/btree_set.h>
 #include <absl/container/flat_hash_map.h>
 
 #include "fs/check/check.h"
@@ -97,7 +97,7 @@ struct Context {
 
   // The plan.
   uint64_t fixed = 0;                         // changes in place in this round
-  absl::btree_set<EntryPlace> drop_entries;   // kept over rounds
+  std::set<EntryPlace> drop_entries;          // kept over rounds
   std::vector<InodeNumber> lost;
   std::vector<SharedRange> shared;
   std::vector<GroupIndex> wrong_groups;

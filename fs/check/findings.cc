@@ -8,6 +8,8 @@
 
 #include <absl/hash/hash.h>
 
+#include "fs/check/make_room.h"
+
 namespace ingot::check {
 
 std::string_view NameOf(FindingKind kind) {
@@ -34,6 +36,7 @@ void Findings::Add(FindingKind kind, const Place& place, std::string text) {
   if (known_.size() < kMaxRemembered) {
     const uint64_t key = absl::HashOf(static_cast<uint8_t>(kind), value(place.group),
                                       value(place.inode), value(place.page), text);
+    MakeRoomForOne(known_);
     if (!known_.insert(key).second) return;
   }
   ++counts_[static_cast<size_t>(kind)];

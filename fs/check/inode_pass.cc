@@ -13,6 +13,7 @@
 
 #include "fs/check/file_pass.h"
 #include "fs/check/group_pass.h"
+#include "fs/check/make_room.h"
 #include "fs/core/types.h"
 
 namespace ingot::check {
@@ -44,6 +45,7 @@ void CountInode(Context& context, const media::Inode& inode) {
 void Remember(Context& context, const media::Inode& inode) {
   const InodeNumber number(inode.number);
   const bool orphan = (inode.flags & media::kInodeOrphan) != 0;
+  MakeRoomForOne(context.inodes);
   InodeFacts& facts = context.inodes[number.value];
   facts.links = inode.links;
   facts.type = static_cast<uint8_t>(IFTODT(inode.mode));
@@ -55,6 +57,7 @@ void Remember(Context& context, const media::Inode& inode) {
     ++context.counts.orphans;
   }
   if (!S_ISDIR(inode.mode)) return;
+  MakeRoomForOne(context.directory_index);
   context.directory_index[number.value] = static_cast<uint32_t>(context.directories.size());
   DirectoryFacts& directory = context.directories.emplace_back();
   directory.number = number;

@@ -136,7 +136,7 @@ bool LeafCheck::IsDuplicate(uint64_t key, std::string_view name) {
     names_.clear();
     hash_ = hash;
   }
-  return !names_.insert(std::string(name)).second;
+  return !names_.emplace(name).second;
 }
 
 // A directory has one name. Of two that name in the directory that it knows as its parent stays.

@@ -8,10 +8,10 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <string_view>
 
-#include <absl/container/flat_hash_set.h>
 
 #include "fs/check/context.h"
 #include "fs/core/directory_leaf.h"
@@ -58,7 +58,7 @@ class LeafCheck {
   uint64_t entries_ = 0;
   bool damaged_ = false;
   uint64_t hash_ = 0;  // whose names are in names_
-  absl::flat_hash_set<std::string> names_;
+  std::set<std::string> names_;
 };
 
 // A name for people: what isn't printable as \xNN.

@@ -99,16 +99,18 @@ Result<OpenedPool> OpenForCheck(std::unique_ptr<Mapping> mapping, const CheckOpt
 }
 
 Result<CheckReport> CheckPool(std::unique_ptr<Mapping> mapping, const CheckOptions& options) {
-  OpenedPool pool = TRY(OpenForCheck(std::move(mapping), options));
-  CheckReport report = TRY(Check(*pool.device, options));
-  report.needs_recovery |= pool.needs_recovery;
-  report.found += pool.findings.size();
-  for (Finding& finding : pool.findings) {
-    ++report.counts_by_kind[static_cast<size_t>(finding.kind)];
-    if (options.mode == CheckMode::kReport) ++report.remaining;
-    report.findings.push_back(std::move(finding));
-  }
-  return report;
+  return NoThrow([&]() -> Result<CheckReport> {
+    OpenedPool pool = TRY(OpenForCheck(std::move(mapping), options));
+    CheckReport report = TRY(Check(*pool.device, options));
+    report.needs_recovery |= pool.needs_recovery;
+    report.found += pool.findings.size();
+    for (Finding& finding : pool.findings) {
+      ++report.counts_by_kind[static_cast<size_t>(finding.kind)];
+      if (options.mode == CheckMode::kReport) ++report.remaining;
+      report.findings.push_back(std::move(finding));
+    }
+    return report;
+  });
 }
 
 }  // namespace ingot::check
