@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <new>
 #include <optional>
 
 #include <fmt/format.h>
@@ -94,8 +95,8 @@ int ReportMisuse(const CLI::App& app, const CLI::ParseError& error, const Comman
   return Misused(message, help, command.usage_exit_code);
 }
 
-int RunCommand(const Command& command, std::string_view program,
-               std::vector<std::string> arguments) {
+int RunCommandOrThrow(const Command& command, std::string_view program,
+                      std::vector<std::string> arguments) {
   const bool own_name = !CommandOfProgram(program).empty();
   CLI::App app(command.summary, own_name ? std::string(program)
                                          : fmt::format("ingot {}", command.name));
@@ -112,6 +113,25 @@ int RunCommand(const Command& command, std::string_view program,
     return ReportMisuse(app, error, command);
   }
   return action();
+}
+
+// By the convention that the code for misuse tells of.
+int OutOfMemoryExitCode(const Command& command) {
+  switch (command.usage_exit_code) {
+    case kMountUsage: return kMountSystem;
+    case kFsckUsage: return kFsckFailure;
+    default: return kExitFailure;
+  }
+}
+
+int RunCommand(const Command& command, std::string_view program,
+               std::vector<std::string> arguments) {
+  try {
+    return RunCommandOrThrow(command, program, std::move(arguments));
+  } catch (const std::bad_alloc&) {
+    std::fputs("ingot: out of memory (ENOMEM)\n", stderr);
+    return OutOfMemoryExitCode(command);
+  }
 }
 
 }  // namespace

@@ -69,10 +69,11 @@ Activity::Slot& Activity::SlotOfThisThread() {
     // handler must not be unwound in the middle.
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, nullptr);
     auto made = std::make_unique<Slot>();
-    slot = made.get();
-    owner = id_;
+    Slot* const raw = made.get();
     const std::lock_guard lock(mutex_);
     slots_.push_back(std::move(made));
+    slot = raw;
+    owner = id_;
   }
   return *slot;
 }
@@ -97,20 +98,27 @@ Activity::Busy::~Busy() {
 }
 
 void Activity::WhileQuiescent(const std::function<void()>& action) {
-  const std::lock_guard pause(pause_mutex_);
-  paused_.store(true);
+  // Ends the pause however this ends: requests would wait for ever.
+  struct Pause {
+    explicit Pause(std::atomic<bool>& flag) : paused(flag) { paused.store(true); }
+    ~Pause() {
+      paused.store(false);
+      paused.notify_all();
+    }
+    std::atomic<bool>& paused;
+  };
+  const std::lock_guard lock(pause_mutex_);
+  const Pause pause(paused_);
   // A thread whose slot comes later than this list looks at paused_ after it has said it is busy.
   std::vector<Slot*> slots;
   {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock_slots(mutex_);
     for (const auto& slot : slots_) slots.push_back(slot.get());
   }
   for (const Slot* slot : slots) {
     while (slot->busy.load()) std::this_thread::sleep_for(std::chrono::microseconds(20));
   }
   action();
-  paused_.store(false);
-  paused_.notify_all();
 }
 
 std::array<uint64_t, kOperationCount> Activity::Counts() const {

@@ -84,10 +84,12 @@ Result<void> RunInBackground(
   setsid();
   if (chdir("/") != 0) _exit(EXIT_FAILURE);
   bool told = false;
-  const Result<void> result = work([&] {
-    Tell(ends[1], 0, {});
-    LeaveTerminal();
-    told = true;
+  const Result<void> result = NoThrow([&] {
+    return work([&] {
+      Tell(ends[1], 0, {});
+      LeaveTerminal();
+      told = true;
+    });
   });
   if (!told)
     Tell(ends[1], result.error_code() != 0 ? result.error_code() : EIO,

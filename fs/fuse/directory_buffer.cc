@@ -64,14 +64,13 @@ fuse_entry_param DirectoryBuffer::Describe(const DirectoryEntry& entry) {
   if (entry.name == "." || entry.name == "..") return description;
   // The entry can't have changed since it was read: the kernel holds the directory's lock during
   // READDIRPLUS, and all changes come through it. The type is compared all the same.
-  const auto attributes = names_.LookupByNumber(entry.inode, std::nullopt);
-  if (!attributes) return description;
-  if (IFTODT(attributes->mode) != entry.type) {
-    names_.Forget(entry.inode, 1);
-    return description;
-  }
-  referenced_.push_back(entry.inode);
-  return ToEntry(*attributes);
+  referenced_.push_back(entry.inode);  // first, or a reference could be taken and not be noted
+  const auto attributes =
+      NoThrow([&] { return names_.LookupByNumber(entry.inode, std::nullopt); });
+  if (attributes && IFTODT(attributes->mode) == entry.type) return ToEntry(*attributes);
+  if (attributes) names_.Forget(entry.inode, 1);
+  referenced_.pop_back();
+  return description;
 }
 
 }  // namespace ingot

@@ -37,7 +37,7 @@ Maintenance::~Maintenance() {
 
 void Maintenance::RecoverOrphans() {
   if (!volume_.core().CheckWritable()) return;
-  const auto recovered = volume_.orphans().Recover(stop_);
+  const auto recovered = NoThrow([&] { return volume_.orphans().Recover(stop_); });
   if (!recovered) {
     log::Failed("recovery of orphans stopped, error={} reason=\"{}\"",
                 ErrnoName(recovered.error().code), recovered.error().context);
@@ -58,7 +58,12 @@ void Maintenance::Run() {
   // A page array on the device never is over its budget, and needs no thread.
   if (pages.placement() == PageArrayPlacement::kDevice) return;
   while (SleepUnlessStopped()) {
-    if (pages.over_budget()) activity_.WhileQuiescent([&] { pages.Trim(); });
+    if (!pages.over_budget()) continue;
+    // Without memory for that, at the next look.
+    (void)NoThrow([&]() -> Result<void> {
+      activity_.WhileQuiescent([&] { pages.Trim(); });
+      return {};
+    });
   }
 }
 

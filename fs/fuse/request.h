@@ -21,7 +21,9 @@ class Session;
 
 class Request {
  public:
+  // May find no memory for what the serving thread needs; then the answer is Refuse().
   Request(fuse_req_t request, Operation operation);
+  static void Refuse(fuse_req_t request, Operation operation);
   ~Request();
   Request(const Request&) = delete;
 
@@ -34,7 +36,8 @@ class Request {
 
   // False if the filesystem was shut down; the request is then answered already.
   [[nodiscard]] bool Admit();
-  // After the handler: an error that it returned becomes the reply.
+  // After the handler: an error that it returned becomes the reply. (Out of memory after the reply
+  // is nobody's concern.)
   void Finish(const Result<void>& result);
 
   // --- replies
@@ -65,7 +68,6 @@ class Request {
 
  private:
   fuse_req_t Take();
-  void Fail(const Error& error);
 
   fuse_req_t request_;  // null once answered
   Session& session_;
@@ -80,9 +82,13 @@ template <Operation operation, typename... Arguments,
           Result<void> (*function)(Request&, Arguments...)>
 struct Handler<operation, function> {
   static void Call(fuse_req_t raw, Arguments... arguments) {
-    Request request(raw, operation);
-    if (!request.Admit()) return;
-    request.Finish(function(request, arguments...));
+    const Result<void> made = NoThrow([&]() -> Result<void> {
+      Request request(raw, operation);
+      if (!request.Admit()) return {};
+      request.Finish(NoThrow([&] { return function(request, arguments...); }));
+      return {};
+    });
+    if (!made) Request::Refuse(raw, operation);
   }
 };
 

@@ -39,32 +39,28 @@ void InstallWakeSignal() {
 // A request buffer whose write payload begins on a page: the kernel copies faster to there, and we
 // from there. libfuse reads at most the maximal transfer and one page of headers; untouched pages
 // cost address space only.
-class RequestBuffer {
- public:
-  explicit RequestBuffer(uint32_t max_transfer_bytes) {
-    const size_t size_bytes = max_transfer_bytes + kSlackBytes;
-    memory_ = static_cast<char*>(std::aligned_alloc(kPage, size_bytes));
-    CHECK(memory_ != nullptr, "no memory for a request buffer");
-    buffer_.mem = memory_ + kPage - kHeadersOfWrite;
-    buffer_.size = size_bytes - kPage;
-  }
-  ~RequestBuffer() { std::free(memory_); }
-  RequestBuffer(const RequestBuffer&) = delete;
+constexpr size_t kPage = 4096;
+constexpr size_t kHeadersOfWrite = 80;  // fuse_in_header and fuse_write_in
+constexpr size_t kSlackBytes = 64 << 10;
 
-  [[nodiscard]] fuse_buf& get() { return buffer_; }
+size_t BufferBytes(uint32_t max_transfer_bytes) {
+  return max_transfer_bytes + kSlackBytes;
+}
 
- private:
-  static constexpr size_t kPage = 4096;
-  static constexpr size_t kHeadersOfWrite = 80;  // fuse_in_header and fuse_write_in
-  static constexpr size_t kSlackBytes = 64 << 10;
-  char* memory_;
-  fuse_buf buffer_{};
-};
+fuse_buf BufferIn(char* memory, uint32_t max_transfer_bytes) {
+  fuse_buf buffer{};
+  buffer.mem = memory + kPage - kHeadersOfWrite;
+  buffer.size = BufferBytes(max_transfer_bytes) - kPage;
+  return buffer;
+}
 
 }  // namespace
 
 Workers::Workers(fuse_session* session, const Options& options)
-    : session_(session), options_(options), descriptor_(fuse_session_fd(session)) {}
+    : session_(session), options_(options), descriptor_(fuse_session_fd(session)) {
+  threads_.reserve(options_.max_threads);
+  running_.reserve(options_.max_threads + 1);
+}
 
 Workers::~Workers() {
   for (std::thread& thread : threads_) thread.join();
@@ -72,8 +68,10 @@ Workers::~Workers() {
 
 int Workers::Run() {
   InstallWakeSignal();
+  Memory memory = MakeMemory();
+  if (memory == nullptr) return ENOMEM;
   alive_.fetch_add(1);
-  Work();
+  Work(std::move(memory));
   // The first one to leave ends the session; the others may sleep in read(2) of a mount that lives.
   Stop();
   return error_.load();
@@ -96,7 +94,11 @@ void Workers::Stop() {
   }
 }
 
-void Workers::Work() {
+Workers::Memory Workers::MakeMemory() const {
+  return Memory(std::aligned_alloc(kPage, BufferBytes(options_.max_transfer_bytes)));
+}
+
+void Workers::Work(Memory memory) {
   pthread_setname_np(pthread_self(), "ingot-worker");
   InstallWakeSignal();
   Worker self{pthread_self()};
@@ -104,10 +106,8 @@ void Workers::Work() {
     const std::lock_guard lock(mutex_);
     running_.push_back(&self);
   }
-  {
-    RequestBuffer buffer(options_.max_transfer_bytes);
-    while (fuse_session_exited(session_) == 0 && ServeOne(self, buffer.get())) {
-    }
+  fuse_buf buffer = BufferIn(static_cast<char*>(memory.get()), options_.max_transfer_bytes);
+  while (fuse_session_exited(session_) == 0 && ServeOne(self, buffer)) {
   }
   fuse_session_exit(session_);
   const std::lock_guard lock(mutex_);
@@ -142,7 +142,11 @@ void Workers::StartOneMore() {
   }
   const std::lock_guard lock(mutex_);
   if (fuse_session_exited(session_) != 0) return;
-  Result<std::thread> started = StartThread([this] { Work(); });
+  Result<std::thread> started = Failure(ENOMEM);
+  if (Memory memory = MakeMemory(); memory != nullptr) {
+    started =
+        StartThread([this, memory = std::move(memory)]() mutable { Work(std::move(memory)); });
+  }
   if (started) {
     threads_.push_back(std::move(*started));
     return;

@@ -12,6 +12,8 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <cstdlib>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -46,7 +48,13 @@ class Workers {
     uint32_t spins_to_skip = 0;
   };
 
-  void Work();
+  // A request's buffer. Made by whoever starts the thread, because that one can do without it.
+  struct FreeMemory {
+    void operator()(void* memory) const { std::free(memory); }
+  };
+  using Memory = std::unique_ptr<void, FreeMemory>;
+  [[nodiscard]] Memory MakeMemory() const;
+  void Work(Memory memory);
   // False: the session is over.
   bool ServeOne(Worker& self, fuse_buf& buffer);
   void StartOneMore();
