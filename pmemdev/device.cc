@@ -89,6 +89,13 @@ Result<void> Device::Read(LogicalOffset at, std::span<std::byte> to) const {
   return ReportFault(poison::LastFaultAddress());
 }
 
+Result<media::GroupEntry> Device::ReadGroupEntry(GroupIndex group) const {
+  Result<media::GroupEntry> entry = group_table_->Read(group);
+  if (entry || entry.error().code == EUCLEAN) return entry;
+  TRY(ReportFault(poison::LastFaultAddress()));
+  return entry;
+}
+
 Result<void> Device::ReportFault(const std::byte* address) const {
   const std::optional<MediaOffset> place = mapping_->Locate(address);
   if (!place.has_value()) return Failure(EIO, "a fault in another region");
@@ -103,6 +110,7 @@ Result<void> Device::ReportFault(const std::byte* address) const {
     const std::lock_guard lock(mutex_);
     first_time = std::ranges::find(poisoned_, at, &PoisonedPage::at) == poisoned_.end();
     if (first_time && poisoned_.size() < kMaxPoisonedPages) poisoned_.push_back({at, kind});
+    has_poison_.store(true, std::memory_order_relaxed);
   }
   if (first_time) {
     log::Failed("fault: offset={} kind={} errno={}", at.value,
@@ -124,6 +132,16 @@ void Device::MarkPoisoned(MediaOffset at) const {
 std::vector<PoisonedPage> Device::poisoned_pages() const {
   const std::lock_guard lock(mutex_);
   return poisoned_;
+}
+
+uint64_t Device::PagesBeforePoison(LogicalPage first, uint64_t pages) const {
+  if (!has_poison()) return pages;
+  const std::lock_guard lock(mutex_);
+  for (const PoisonedPage& bad : poisoned_) {
+    const Result<LogicalPage> page = geometry_.PageAt(bad.at);
+    if (page && *page >= first && *page < first + pages) pages = *page - first;
+  }
+  return pages;
 }
 
 bool Device::writable() const { return !mapping_->read_only() && !persist_->failed(); }

@@ -90,6 +90,9 @@ class Device {
   // marked and reported). ENOSPC: the host lost it. EUCLEAN: the range is not in the logical space.
   Result<void> Read(LogicalOffset at, std::span<std::byte> to) const;
 
+  // The group's entry. EUCLEAN, and EIO and ENOSPC as for Read.
+  Result<media::GroupEntry> ReadGroupEntry(GroupIndex group) const;
+
   // Runs a pure leaf function over medium bytes; see poison::Run. EIO as for Read.
   template <typename Leaf>
   Result<void> ReadInPlace(Leaf&& leaf) const {
@@ -100,6 +103,10 @@ class Device {
   // A fault at an address of the region was caught: classify, mark the page, remember, log.
   Result<void> ReportFault(const std::byte* address) const;
   [[nodiscard]] std::vector<PoisonedPage> poisoned_pages() const;
+  // Was any met yet? Costs a load.
+  [[nodiscard]] bool has_poison() const { return has_poison_.load(std::memory_order_relaxed); }
+  // How many of `pages` from `first` on come before one that is known to be bad.
+  [[nodiscard]] uint64_t PagesBeforePoison(LogicalPage first, uint64_t pages) const;
 
   // False if mapped read-only, and after a failed msync, a lost host or a lane that could not be
   // completed; `reason` says which.
@@ -127,6 +134,7 @@ class Device {
   ReplayReport replay_report_;
 
   static constexpr size_t kMaxPoisonedPages = 4096;  // remembered; more are reported, not listed
+  mutable std::atomic<bool> has_poison_{false};
   mutable std::mutex mutex_;  // guards the two below
   mutable std::vector<PoisonedPage> poisoned_;
   mutable std::string read_only_reason_;

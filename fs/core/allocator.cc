@@ -82,7 +82,7 @@ Result<std::unique_ptr<Allocator>> Allocator::Open(Device& device) {
   for (uint64_t i = 0; i < allocator->group_count_; ++i) {
     const GroupIndex group(i);
     GroupState& state = allocator->groups_[i];
-    const Result<media::GroupEntry> entry = device.group_table().Read(group);
+    const Result<media::GroupEntry> entry = device.ReadGroupEntry(group);
     if (!entry) {
       log::Failed("event=group_damaged group={} error={}", i, ErrnoName(entry.error().code));
       state.damaged = true;
@@ -195,7 +195,7 @@ Result<const uint64_t*> Allocator::Bitmap(const GroupState& state, GroupIndex gr
 
   PageBitmap copy;
   TRY(device_.Read(OffsetOf(at), std::as_writable_bytes(std::span(copy))));
-  const media::GroupEntry entry = TRY(device_.group_table().Read(group));
+  const media::GroupEntry entry = TRY(device_.ReadGroupEntry(group));
   const uint32_t expected =
       page == media::kAllocatedBitmapPage ? entry.allocated_checksum : entry.inode_checksum;
   if (Crc32c(std::as_bytes(std::span(copy))) != expected) {

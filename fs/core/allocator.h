@@ -157,6 +157,8 @@ class Allocator {
                                         Effort effort, uint32_t& host_refusals);
   void LeaveOut(GroupIndex group);
   // The best run by `effort` that is free by `taken` and has, or gets, the host's space.
+  [[nodiscard]] bool IsInodeBitmapGood(const GroupState& state, GroupIndex group) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(state.mutex);
   Result<std::optional<Claim>> ClaimChosen(GroupState& state, GroupIndex group,
                                            const ClaimRequest& request, Effort effort,
                                            PageBitmap& taken, uint32_t& host_refusals)

@@ -148,8 +148,7 @@ Result<std::optional<Claim>> Allocator::TryGroup(GroupIndex group, const ClaimRe
     with_pages_.Clear(group);
     return std::nullopt;
   }
-  if (request.purpose == ClaimPurpose::kInodePage &&
-      !Bitmap(state, group, media::kInodeBitmapPage)) {
+  if (request.purpose == ClaimPurpose::kInodePage && !IsInodeBitmapGood(state, group)) {
     return std::nullopt;
   }
   if (effort == Effort::kFragments) {
@@ -168,6 +167,15 @@ Result<std::optional<Claim>> Allocator::TryGroup(GroupIndex group, const ClaimRe
     return std::nullopt;
   }
   return ClaimChosen(state, group, request, effort, taken, host_refusals);
+}
+
+// Verified once, it may have gone bad since: then this group makes no inode page, others do.
+bool Allocator::IsInodeBitmapGood(const GroupState& state, GroupIndex group) const {
+  const Result<const uint64_t*> words = Bitmap(state, group, media::kInodeBitmapPage);
+  if (!words) return false;
+  if (*words == nullptr) return true;
+  return device_.ReadInPlace([&] { (void)NextSet(BitmapView(*words, kBitmapWords), 0); })
+      .has_value();
 }
 
 Result<std::optional<Claim>> Allocator::ClaimChosen(GroupState& state, GroupIndex group,
@@ -207,6 +215,13 @@ Result<void> Allocator::BuildTaken(const GroupState& state, GroupIndex group,
   for (const ClaimNode* node = state.claims; node != nullptr; node = node->next) {
     SetRun(taken, node->run);
   }
+  // Nobody is given a page that is known to be bad.
+  const uint64_t pages = device_.geometry().PagesIn(group);
+  for (uint64_t at = 0; device_.has_poison(); ++at) {
+    at += device_.PagesBeforePoison(FirstPageOf(group) + at, pages - at);
+    if (at >= pages) break;
+    SetRun(taken, {static_cast<uint32_t>(at), 1});
+  }
   return {};
 }
 
@@ -223,6 +238,7 @@ PageBitmap Allocator::FreshAllocated(GroupIndex group) const {
 
 Result<PageRun> Allocator::ContinueRun(const GroupState& state, GroupIndex group,
                                        const ClaimRequest& request) const {
+  if (device_.has_poison()) return PageRun{};  // BuildTaken knows where
   const auto wanted = static_cast<uint32_t>(std::min<uint64_t>(request.pages, kPagesPerHugePage));
   const uint32_t enough = request.exact ? wanted : std::min(wanted, kGoodFragmentPages);
   const uint64_t* words = TRY(Bitmap(state, group, media::kAllocatedBitmapPage));

@@ -88,7 +88,7 @@ Result<void> Allocator::StageGroup(GroupChange& change, Lane& lane,
                                    PersistStream& stream) ABSL_NO_THREAD_SAFETY_ANALYSIS {
   GroupState& state = groups_[change.group.value];
   if (state.damaged) return Inconsistent(change.group, "its entry is damaged");
-  const media::GroupEntry before = TRY(device_.group_table().Read(change.group));
+  const media::GroupEntry before = TRY(device_.ReadGroupEntry(change.group));
   media::GroupEntry& after = change.after;
   after = before;
   const bool fresh = (before.flags & media::kGroupUninitialised) != 0;

@@ -120,6 +120,8 @@ class FileData {
                                     uint64_t offset, std::span<const std::byte> from);
   Result<bool> OverwriteInPlace(const media::Inode& before, uint64_t offset,
                                 std::span<const std::byte> from);
+  // EIO of a bad page, with which other pages can do.
+  [[nodiscard]] bool IsPoison(const Error& error) const;
   Result<void> WriteInline(InodeNumber number, uint64_t offset, std::span<const std::byte> from);
   Result<void> SpillInline(InodeNumber number);
   Result<void> SpillInline(Transaction& transaction, media::Inode& inode);

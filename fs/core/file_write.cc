@@ -21,6 +21,10 @@ bool HasTimes(const media::Inode& inode, Time now) {
 
 }  // namespace
 
+bool FileData::IsPoison(const Error& error) const {
+  return error.code == EIO && core_.device.has_poison() && core_.device.writable();
+}
+
 Result<uint64_t> FileData::Write(InodeNumber number, uint64_t offset,
                                  std::span<const std::byte> from, const WriteOptions& options) {
   const ExclusiveInodeLocks lock(core_.locks, number);
@@ -97,6 +101,7 @@ Result<bool> FileData::OverwriteInPlace(const media::Inode& before, uint64_t off
                                         std::span<const std::byte> from) {
   const uint64_t end = offset + from.size();
   if (end > before.size_bytes || IsAtomic(core_, before)) return false;
+  if (core_.device.has_poison()) return false;  // it may lie here
   if (!HasTimes(before, CurrentTime())) return false;
   absl::InlinedVector<FilePart, 4> parts;
   bool has_zeros = false;
@@ -117,7 +122,12 @@ Result<bool> FileData::OverwriteInPlace(const media::Inode& before, uint64_t off
 
 Result<uint64_t> FileData::WriteStep(InodeNumber number, const media::Inode& before,
                                      uint64_t offset, std::span<const std::byte> from) {
-  if (TRY(OverwriteInPlace(before, offset, from))) return from.size();
+  const Result<bool> overwritten = OverwriteInPlace(before, offset, from);
+  // Poison that was met: the transaction knows what to do about it.
+  if (!overwritten && !IsPoison(overwritten.error())) {
+    return tl::unexpected<Error>(overwritten.error());
+  }
+  if (overwritten && *overwritten) return from.size();
   if (placement_->PrepareHead(before, FilePageOf(offset), EndPageOf(offset + from.size()))) {
     const media::Inode moved = TRY(core_.reader.ReadInode(number));
     return WriteTransaction(number, moved, offset, from);
@@ -128,6 +138,7 @@ Result<uint64_t> FileData::WriteStep(InodeNumber number, const media::Inode& bef
 Result<uint64_t> FileData::WriteTransaction(InodeNumber number, const media::Inode& before,
                                             uint64_t offset, std::span<const std::byte> from) {
   const bool is_atomic = IsAtomic(core_, before);
+  bool met_poison = false;
   if (is_atomic) from = from.first(std::min(from.size(), kAtomicRequestSize));
   for (;;) {
     Transaction transaction(*core_.allocator, core_.reader);
@@ -143,6 +154,8 @@ Result<uint64_t> FileData::WriteTransaction(InodeNumber number, const media::Ino
     }
     // What was reserved for this place went with the transaction; the rest would fit no more.
     placement_->reservations().Drop(number);
+    // Once more, now that it is known which page is bad.
+    if (!written && IsPoison(written.error()) && !std::exchange(met_poison, true)) continue;
     if (is_atomic && written.error_code() != ENOSPC) {
       const bool too_large = written || written.error().code == EOVERFLOW;
       return too_large ? Failure(ENOSPC, "atomic write: too scattered") : written;

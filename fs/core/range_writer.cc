@@ -39,6 +39,13 @@ Result<uint64_t> RangeWriter::WriteExtent(const Extent& extent, uint64_t offset,
   from = from.first(std::min<uint64_t>(from.size(), OffsetOf(extent.end()) - offset));
   if (extent.unwritten) return WriteUnwritten(extent, offset, from);
   const LogicalOffset at = AddressIn(extent, offset);
+  if (core_.device.has_poison() && !is_atomic_) [[unlikely]] {
+    const LogicalPage first = PageOf(at);
+    const uint64_t pages = EndPageOf(offset + from.size()) - FilePageOf(offset);
+    const uint64_t good = core_.device.PagesBeforePoison(first, pages);
+    if (good == 0) return WriteElsewhere(extent, offset, from);
+    if (good < pages) from = from.first(OffsetOf(FilePageOf(offset) + good) - offset);
+  }
   // Bytes behind the end of the file are nobody's until the new size is committed.
   if (!is_atomic_ || offset >= before_.size_bytes) {
     TRY(transaction_.stream().CopyUnfenced(Geometry::ToMedia(at), from));
@@ -95,6 +102,16 @@ Result<uint64_t> RangeWriter::WriteCopy(const Extent& extent, uint64_t offset, B
   const uint64_t pages = EndPageOf(offset + from.size()) - page;
   Claim claim = TRY(core_.allocator->Take({.pages = pages, .goal = extent.start}));
   from = from.first(std::min<uint64_t>(from.size(), OffsetOf(page + claim.count()) - offset));
+  TRY(Replace(extent, page, std::move(claim), offset, from));
+  return from.size();
+}
+
+// A page that is known to be bad, and all of whose bytes are given anew, gets another place. The
+// bad one is free then, and given to nobody. EIO: some of its bytes are to stay.
+Result<uint64_t> RangeWriter::WriteElsewhere(const Extent& extent, uint64_t offset, Bytes from) {
+  const FilePage page = FilePageOf(offset);
+  Claim claim = TRY(core_.allocator->Take({.pages = 1, .goal = extent.start}));
+  from = from.first(std::min<uint64_t>(from.size(), OffsetOf(page + 1) - offset));
   TRY(Replace(extent, page, std::move(claim), offset, from));
   return from.size();
 }

@@ -41,6 +41,7 @@ class RangeWriter {
   Result<uint64_t> WriteCopy(const Extent& extent, uint64_t offset, Bytes from);
 
   // Stores `from` at `offset` into pages that begin with `first` at `to`, with zeros around it.
+  Result<uint64_t> WriteElsewhere(const Extent& extent, uint64_t offset, Bytes from);
   Result<void> FillPages(LogicalPage to, FilePage first, uint64_t offset, Bytes from);
   // Replaces the extent's pages [first, first + claim.count()) by copies that differ in `from`.
   Result<void> Replace(const Extent& extent, FilePage first, Claim claim, uint64_t offset,

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Every operation of fs/core that can run out of space or memory, in the situations in which it
+// needs most of either, on a pool that holds something of everything.
+//
+// A case does what it needs beforehand unharmed, then arms the fault and calls one operation. It
+// can be done again after it failed. Not thread-safe.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "tests/volume/pools.h"
+
+namespace ingot::tests {
+
+// What is armed while one of these lives; by whoever runs the case.
+class Fault {
+ public:
+  virtual ~Fault() = default;
+  virtual void Arm() = 0;
+  virtual void Disarm() = 0;
+};
+class Armed {
+ public:
+  explicit Armed(Fault& fault) : fault_(fault) { fault_.Arm(); }
+  ~Armed() { fault_.Disarm(); }
+  Armed(const Armed&) = delete;
+
+ private:
+  Fault& fault_;
+};
+
+struct FaultCase {
+  std::string name;
+  // How much of `amount` was done; all of it where only all or nothing can be.
+  std::function<Result<uint64_t>(Volume&, Fault&, uint64_t done)> run;
+  uint64_t amount = 0;
+  // Stores to data in place beside what can fail: its range may be new in part if it does, and
+  // the privileges that go before that may be gone.
+  bool tears = false;
+};
+
+[[nodiscard]] const std::vector<FaultCase>& FaultCases();
+// The parts of it.
+void AddNameFaultCases(std::vector<FaultCase>& cases);
+void AddDataFaultCases(std::vector<FaultCase>& cases);
+void AddAttributeFaultCases(std::vector<FaultCase>& cases);
+
+// The pool that they run on: a descriptor of its bytes, the same for all.
+[[nodiscard]] int FaultCasePool();
+
+// The access list of a file that somebody else may use as well.
+[[nodiscard]] std::vector<std::byte> SomeAcl();
+
+// An operation without a count.
+[[nodiscard]] inline Result<uint64_t> Counted(const Result<void>& result) {
+  if (!result) return tl::unexpected<Error>(result.error());
+  return uint64_t{0};
+}
+
+}  // namespace ingot::tests
