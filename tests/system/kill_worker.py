@@ -7,9 +7,11 @@
 # usage: kill_worker.py DIRECTORY MANIFEST SEED
 #        kill_worker.py --verify DIRECTORY MANIFEST
 """Mixed load with a manifest of what was acknowledged, and its verification."""
+import copy
 import json
 import os
 import random
+import stat
 import sys
 
 
@@ -17,8 +19,12 @@ def payload(seed, size):
     return random.Random(seed).randbytes(size)
 
 
+def empty_file():
+    return {"type": "file", "data": b"", "mode": 0o644, "xattr": None}
+
+
 class Tree:
-    """What the directory must hold: name -> contents, or None for a directory."""
+    """What the directory must hold: name -> file, directory or link. Hard links share theirs."""
 
     def __init__(self):
         self.files = {}
@@ -26,26 +32,39 @@ class Tree:
     def apply(self, step):
         kind, name = step["kind"], step["name"]
         if kind == "write":
-            data = bytearray(self.files.get(name, b""))
+            file = self.files.setdefault(name, empty_file())
+            data = bytearray(file["data"])
             end = step["offset"] + step["size"]
             if end > len(data):
                 data.extend(bytes(end - len(data)))
             data[step["offset"]:end] = payload(step["seed"], step["size"])
-            self.files[name] = bytes(data)
+            file["data"] = bytes(data)
         elif kind == "truncate":
-            data = self.files[name]
-            self.files[name] = data[:step["size"]] + bytes(max(0, step["size"] - len(data)))
+            data = self.files[name]["data"]
+            self.files[name]["data"] = \
+                data[:step["size"]] + bytes(max(0, step["size"] - len(data)))
+        elif kind == "chmod":
+            self.files[name]["mode"] = step["mode"]
+        elif kind == "xattr":
+            self.files[name]["xattr"] = payload(step["seed"], step["xattr_size"])
+        elif kind == "link":
+            self.files[step["to"]] = self.files[name]
+        elif kind == "symlink":
+            self.files[step["to"]] = {"type": "link", "target": name}
+        elif kind == "mkdir":
+            self.files[step["to"]] = {"type": "directory"}
         elif kind == "rename":
             self.files[step["to"]] = self.files.pop(name)
-        elif kind == "unlink":
+        else:  # unlink, rmdir
             del self.files[name]
 
 
 def perform(top, step):
     path = f"{top}/{step['name']}"
+    to = f"{top}/{step['to']}"
     kind = step["kind"]
     if kind == "write":
-        fd = os.open(path, os.O_CREAT | os.O_WRONLY)
+        fd = os.open(path, os.O_CREAT | os.O_WRONLY, 0o644)
         try:
             data = payload(step["seed"], step["size"])
             if os.pwrite(fd, data, step["offset"]) != len(data):
@@ -54,27 +73,54 @@ def perform(top, step):
             os.close(fd)
     elif kind == "truncate":
         os.truncate(path, step["size"])
+    elif kind == "chmod":
+        os.chmod(path, step["mode"])
+    elif kind == "xattr":
+        os.setxattr(path, "user.kill", payload(step["seed"], step["xattr_size"]))
+    elif kind == "link":
+        os.link(path, to)
+    elif kind == "symlink":
+        os.symlink(step["name"], to)
+    elif kind == "mkdir":
+        os.mkdir(to, 0o755)
     elif kind == "rename":
-        os.rename(path, f"{top}/{step['to']}")
-    elif kind == "unlink":
+        os.rename(path, to)
+    elif kind == "rmdir":
+        os.rmdir(path)
+    else:
         os.unlink(path)
 
 
 def choose(rng, tree):
+    """A step that can only fail with the daemon."""
     name = f"f{rng.randrange(20)}"
-    step = {"name": name, "kind": "write", "seed": rng.getrandbits(32)}
-    if name in tree.files and rng.random() < 0.35:
-        step["kind"] = rng.choice(["truncate", "rename", "unlink"])
+    to = f"f{rng.randrange(20)}"
     large = rng.random() < 0.02
-    step["size"] = rng.randrange(1, 1 << 20 if large else 20000)
-    step["offset"] = rng.randrange(0, 3 << 20 if large else 30000)
-    step["to"] = f"f{rng.randrange(20)}"
-    if step["kind"] == "rename" and step["to"] == name:
+    step = {"name": name, "to": to, "kind": "write", "seed": rng.getrandbits(32),
+            "size": rng.randrange(1, 1 << 20 if large else 20000),
+            "offset": rng.randrange(0, 3 << 20 if large else 30000),
+            "mode": rng.choice([0o600, 0o640, 0o755]),
+            "xattr_size": rng.choice([5, 900, 9000])}
+    here = tree.files.get(name)
+    there = tree.files.get(to)
+    if here is None:
+        return step
+    if here["type"] == "directory":
+        step["kind"] = "rmdir"
+    elif here["type"] == "link":
         step["kind"] = "unlink"
+    elif rng.random() < 0.5:
+        kinds = ["truncate", "chmod", "xattr", "unlink"]
+        if there is None:
+            kinds += ["link", "symlink", "mkdir", "rename"]
+        elif there["type"] == "file" and there is not here:
+            kinds += ["rename"]
+        step["kind"] = rng.choice(kinds)
     return step
 
 
 def run(top, manifest_path, seed):
+    os.umask(0o022)
     rng = random.Random(seed)
     tree = Tree()
     os.makedirs(top, exist_ok=True)
@@ -91,35 +137,68 @@ def run(top, manifest_path, seed):
             tree.apply(step)
 
 
+def read_one(path):
+    status = os.lstat(path)
+    if stat.S_ISDIR(status.st_mode):
+        return {"type": "directory"}
+    if stat.S_ISLNK(status.st_mode):
+        return {"type": "link", "target": os.readlink(path)}
+    try:
+        xattr = os.getxattr(path, "user.kill")
+    except OSError:
+        xattr = None
+    with open(path, "rb") as file:
+        data = file.read()
+    return {"type": "file", "data": data, "mode": stat.S_IMODE(status.st_mode), "xattr": xattr,
+            "links": status.st_nlink}
+
+
 def read_tree(top):
-    return {name: open(f"{top}/{name}", "rb").read() for name in os.listdir(top)}
+    return {name: read_one(f"{top}/{name}") for name in os.listdir(top)}
 
 
-def differs(expected, found, step):
-    """None if what was found fits; a write under way may be torn inside its range."""
-    if expected == found:
+def as_found(tree):
+    """The model's files as read_tree shows them."""
+    links = {}
+    for file in tree.files.values():
+        links[id(file)] = links.get(id(file), 0) + 1
+    return {name: {**file, "links": links[id(file)]} if file["type"] == "file" else file
+            for name, file in tree.files.items()}
+
+
+def torn(expected, found, step):
+    """None if the write under way, torn inside its range, explains the difference."""
+    name = step["name"]
+    old = expected.get(name, {**empty_file(), "links": 1})
+    new = found.get(name)
+    if new is None:
+        return "file is gone" if name in expected else None
+    end = step["offset"] + step["size"]
+    data, was = new["data"], old["data"]
+    if not len(was) <= len(data) <= max(len(was), end):
+        return f"{name}: size {len(data)}"
+    padded = was + bytes(max(0, len(data) - len(was)))
+    written = payload(step["seed"], step["size"])
+    for i, byte in enumerate(data):
+        inside = step["offset"] <= i < end
+        allowed = {padded[i], 0, written[i - step["offset"]]} if inside else {padded[i]}
+        if byte not in allowed:
+            return f"{name}: byte {i} is foreign"
+    # All names of the file show the same; nothing else has changed.
+    found[name] = {**new, "data": was}
+    for other, file in found.items():
+        if file["type"] == "file" and file["data"] == data and other in expected \
+                and expected[other].get("data") == was:
+            file["data"] = was
+    patched = {**expected, name: old}
+    return None if patched == found else "something else than the write under way has changed"
+
+
+def summary(files, name):
+    file = files.get(name)
+    if file is None:
         return None
-    if step and step["kind"] == "write":
-        name = step["name"]
-        rest = {k: v for k, v in expected.items() if k != name}
-        if rest == {k: v for k, v in found.items() if k != name}:
-            old, new = expected.get(name, b""), found.get(name)
-            if new is None:
-                return "file is gone" if name in expected else None
-            end = step["offset"] + step["size"]
-            if not len(old) <= len(new) <= max(len(old), end):
-                return f"{name}: size {len(new)}"
-            padded = old + bytes(max(0, len(new) - len(old)))
-            written = payload(step["seed"], step["size"])
-            for i, byte in enumerate(new):
-                inside = step["offset"] <= i < end
-                allowed = {padded[i], 0, written[i - step["offset"]]} if inside else {padded[i]}
-                if byte not in allowed:
-                    return f"{name}: byte {i} is foreign"
-            return None
-    return "names or contents: " + str({
-        k: (len(expected.get(k, b"")), len(found.get(k, b"")))
-        for k in set(expected) | set(found) if expected.get(k) != found.get(k)})
+    return {key: len(value) if isinstance(value, bytes) else value for key, value in file.items()}
 
 
 def verify(top, manifest_path):
@@ -133,14 +212,22 @@ def verify(top, manifest_path):
                 tree.apply(open_step)
                 open_step = None
     found = read_tree(top) if os.path.isdir(top) else {}
-    before = differs(tree.files, found, open_step)
-    if before is None:
+    expected = as_found(tree)
+    if expected == found:
         return
+    difference = "names, attributes or contents"
     if open_step:
         tree.apply(open_step)
-        if differs(tree.files, found, None) is None:
+        if as_found(tree) == found:
             return
-    sys.exit(f"{top}: acknowledged operations are missing: {before}")
+        if open_step["kind"] == "write":
+            difference = torn(expected, copy.deepcopy(found), open_step)
+            if difference is None:
+                return
+    names = [name for name in sorted(set(expected) | set(found))
+             if expected.get(name) != found.get(name)]
+    sys.exit(f"{top}: acknowledged operations are missing: {difference}: " + str(
+        {name: (summary(expected, name), summary(found, name)) for name in names}))
 
 
 if __name__ == "__main__":
