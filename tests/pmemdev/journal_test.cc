@@ -124,8 +124,9 @@ TEST(JournalCommit, CostsThreeFencesAndOneFlushALine) {
   }
   EXPECT_EQ(trace.fences(), 3u);
   EXPECT_TRUE(trace.each_line_flushed_once());
-  // Words 4..23 are on lines 0, 1, 2; one line of the group table; the lane's checksum.
-  EXPECT_EQ(trace.flushed_lines(), 3u + 1 + 1);
+  // Words 4..23 are on lines 0, 1, 2; one line of the group table; the end of the record, which is
+  // no whole line; the lane's checksum.
+  EXPECT_EQ(trace.flushed_lines(), 3u + 1 + 1 + 1);
 }
 
 struct InFlight : JournalObserver {
