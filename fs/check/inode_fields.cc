@@ -40,7 +40,8 @@ const char* FatalBodyFault(const media::Inode& inode) {
       if (inode.body_bytes == 0 || inode.body_bytes % media::kRecordSize != 0) return "body_bytes";
       return inode.tree_height <= kMaxTreeHeight ? nullptr : "tree_height";
     case media::BodyForm::kBacked:
-      return S_ISREG(inode.mode) && inode.backing_file != 0 ? nullptr : "backing file";
+      // Directory pools, whose feature bit this program doesn't know, have them.
+      return "a backing file in a pool that has none";
   }
   return "body_form";
 }
@@ -106,15 +107,13 @@ void FixBody(Fixer& fixer, media::Inode& inode) {
       fixer.Set("size_bytes", inode.size_bytes, uint64_t{inode.body_bytes});
       break;
     case media::BodyForm::kEmpty:
-    case media::BodyForm::kBacked:
       fixer.Set("body_bytes", inode.body_bytes, uint16_t{0});
       break;
     case media::BodyForm::kTree:
+    case media::BodyForm::kBacked:
       break;
   }
-  if (inode.body_form != media::BodyForm::kBacked) {
-    fixer.Set("backing_file", inode.backing_file, uint64_t{0});
-  }
+  fixer.Set("backing_file", inode.backing_file, uint64_t{0});
 }
 
 void FixByType(Fixer& fixer, media::Inode& inode) {

@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "fs/check/file_pass.h"
+#include "fs/core/posix_acl.h"
 #include "fs/core/xattr_blob.h"
 #include "pmemdev/base/checksum.h"
 
@@ -33,6 +34,9 @@ const char* BlobFault(std::span<const std::byte> blob) {
   std::vector<std::string_view> names;
   for (const XattrView& entry : *entries) {
     if (!CheckXattrName(entry.name)) return "impossible name";
+    // A directory with a default list that can't be read takes no new names.
+    const bool is_list = entry.name == kAccessAclName || entry.name == kDefaultAclName;
+    if (is_list && !PosixAcl::Parse(entry.value)) return "impossible access list";
     names.push_back(entry.name);
   }
   std::ranges::sort(names);

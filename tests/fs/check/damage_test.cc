@@ -5,11 +5,15 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 #include <random>
 
 #include "fs/core/directory_leaf.h"
 #include "fs/core/extent_map.h"
+#include "fs/core/posix_acl.h"
+#include "fs/core/xattr_blob.h"
 #include "tests/fs/check/populated_pool.h"
 
 namespace ingot::tests {
@@ -204,6 +208,30 @@ TEST(CheckDamage, DataBehindTheEnd) {
   copy.Inode(InodeOf("small")).size_bytes = 100;
   copy.Seal(InodeOf("small"));
   ExpectFound(copy.ExpectRepairable({"small"}), FindingKind::kExtentBeyondEnd);
+}
+
+// This pool has no backing files: the contents can't be anywhere.
+TEST(CheckDamage, ABackedFile) {
+  PoolCopy copy;
+  media::Inode& inode = copy.Inode(InodeOf("empty"));
+  inode.body_form = media::BodyForm::kBacked;
+  inode.backing_file = 5;
+  copy.Seal(InodeOf("empty"));
+  ExpectFound(copy.ExpectRepairable({"empty"}), FindingKind::kInodeDamaged);
+}
+
+// It would keep the directory from taking names.
+TEST(CheckDamage, AnAccessListThatIsNone) {
+  PoolCopy copy;
+  const InodeNumber number = InodeOf("empty_directory");
+  const std::array value{std::byte{2}, std::byte{0}, std::byte{0}, std::byte{0}, std::byte{77}};
+  const std::array entries{XattrView{kDefaultAclName, value}};
+  const std::vector<std::byte> blob = EncodeXattrs(entries);
+  media::Inode& inode = copy.Inode(number);
+  inode.xattr_bytes = static_cast<uint16_t>(blob.size());
+  std::ranges::copy(blob, inode.tail.end() - static_cast<std::ptrdiff_t>(blob.size()));
+  copy.Seal(number);
+  ExpectFound(copy.ExpectRepairable({"empty_directory"}), FindingKind::kXattr);
 }
 
 TEST(CheckDamage, GarbageInodePages) {
