@@ -3,6 +3,7 @@
 // call these.
 #include "tests/support/failing_memory.h"
 
+#include <atomic>
 #include <cstddef>
 #include <cstdlib>
 #include <new>
@@ -14,6 +15,9 @@ namespace {
 thread_local uint64_t allocations_left = 0;  // 0: nobody counts
 thread_local bool fails_from_there = false;
 thread_local bool has_failed = false;
+thread_local bool is_exempt = false;
+std::atomic<uint64_t> each_fails{0};  // 0: none
+std::atomic<uint64_t> allocations{0};
 
 void* Allocate(size_t size_bytes, size_t alignment) {
   if (allocations_left != 0) {
@@ -22,6 +26,9 @@ void* Allocate(size_t size_bytes, size_t alignment) {
       if (fails_from_there) allocations_left = 1;
       throw std::bad_alloc();
     }
+  }
+  if (const uint64_t each = each_fails.load(std::memory_order_relaxed); each != 0 && !is_exempt) {
+    if (allocations.fetch_add(1, std::memory_order_relaxed) % each == 0) throw std::bad_alloc();
   }
   if (size_bytes == 0) size_bytes = 1;
   void* memory = nullptr;
@@ -45,6 +52,12 @@ FailingMemory::FailingMemory(uint64_t n, Failures failures) {
 FailingMemory::~FailingMemory() { allocations_left = 0; }
 
 bool FailingMemory::HasFailed() { return has_failed; }
+
+ScarceMemory::Exempt::Exempt() { is_exempt = true; }
+ScarceMemory::Exempt::~Exempt() { is_exempt = false; }
+
+ScarceMemory::ScarceMemory(uint64_t n) { each_fails.store(n); }
+ScarceMemory::~ScarceMemory() { each_fails.store(0); }
 
 }  // namespace ingot::tests
 
