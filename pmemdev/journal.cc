@@ -10,6 +10,7 @@
 
 #include "pmemdev/base/check.h"
 #include "pmemdev/journal_record.h"
+#include "pmemdev/lane_header.h"
 #include "pmemdev/poison.h"
 
 namespace ingot {
@@ -27,20 +28,6 @@ uint32_t& PreferredLane() {
 
 uint64_t MaskOfLanes(uint32_t count) {
   return count == 64 ? ~uint64_t{0} : (uint64_t{1} << count) - 1;
-}
-
-media::LaneHeader HeaderOf(const media::Superblock& superblock, uint32_t lane) {
-  media::LaneHeader header{};
-  header.magic = media::kLaneMagic;
-  header.format_version = media::kFormatVersion;
-  header.uuid = superblock.uuid;
-  header.lane_index = lane;
-  header.lane_count = superblock.lane_count;
-  header.hash_seed = superblock.hash_seed;
-  header.created_seconds = superblock.created_seconds;
-  header.checksum =
-      BlockChecksum(BytesOf(header), offsetof(media::LaneHeader, checksum), lane);
-  return header;
 }
 
 Result<void> CheckLaneCount(const media::Superblock& superblock) {
@@ -88,7 +75,7 @@ Result<void> Journal::FormatLane(Persist& persist, const media::Superblock& supe
   // All of the lane is written, because that is what repairs a bad block. In any order: a record of
   // an earlier pool has that one's UUID in its checksum, and superblocks come later.
   TRY(stream.ZeroUnfenced(RecordPlace(lane), media::kLaneSize - media::kLaneRecordOffset));
-  const media::LaneHeader header = HeaderOf(superblock, lane);
+  const media::LaneHeader header = MakeLaneHeader(superblock, lane);
   TRY(stream.CopyUnfenced(Geometry::Lane(lane), BytesOf(header)));
   return stream.Fence();
 }

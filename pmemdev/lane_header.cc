@@ -9,6 +9,20 @@
 
 namespace ingot {
 
+media::LaneHeader MakeLaneHeader(const media::Superblock& superblock, uint32_t lane) {
+  media::LaneHeader header{};
+  header.magic = media::kLaneMagic;
+  header.format_version = media::kFormatVersion;
+  header.uuid = superblock.uuid;
+  header.lane_index = lane;
+  header.lane_count = superblock.lane_count;
+  header.hash_seed = superblock.hash_seed;
+  header.created_seconds = superblock.created_seconds;
+  header.checksum =
+      BlockChecksum(BytesOf(header), offsetof(media::LaneHeader, checksum), lane);
+  return header;
+}
+
 Result<media::LaneHeader> ReadLaneHeader(const Mapping& mapping, uint32_t lane) {
   media::LaneHeader header;
   TRY(mapping.Read(Geometry::Lane(lane), WritableBytesOf(header)));

@@ -2,6 +2,7 @@
 // What entries and bitmaps say, before anything is compared: superblocks, lane headers, group
 // entries.
 #include <algorithm>
+#include <cstring>
 
 #include <fmt/format.h>
 
@@ -89,13 +90,13 @@ Result<void> CheckLabels(Context& context) {
   const media::Superblock& superblock = context.device.superblock();
   for (uint32_t lane = 0; lane < media::kLaneCount; ++lane) {
     const Result<media::LaneHeader> header = ReadLaneHeader(context.device.mapping(), lane);
-    const bool good = header && header->uuid == superblock.uuid &&
-                      header->hash_seed == superblock.hash_seed &&
-                      header->lane_count == superblock.lane_count;
-    if (good) continue;
+    // All of it: when the superblocks are lost it must say what they said.
+    const media::LaneHeader expected = MakeLaneHeader(superblock, lane);
+    if (header && std::memcmp(&*header, &expected, sizeof(expected)) == 0) continue;
     context.Report(FindingKind::kLaneHeader, {},
                    fmt::format("journal lane {}: header: {}", lane,
-                               header ? "of another pool" : Describe(header.error())));
+                               header ? "says something else than the superblock"
+                                      : Describe(header.error())));
     if (!context.repairing()) continue;
     // Lanes were replayed when the device was opened: no transaction is lost.
     TRY(Journal::FormatLane(context.device.persist(), superblock, lane));
