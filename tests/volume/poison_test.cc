@@ -3,11 +3,13 @@
 // to, and under each page of a lane, or of its targets, during recovery. The mount turns read-only
 // or is refused; what was acknowledged is there, and once the page is repaired recovery completes.
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <optional>
 #include <set>
 
+#include "fs/check/check.h"
 #include "pmemdev/base/checksum.h"
 #include "tests/volume/fixed_chance.h"
 #include "tests/volume/pools.h"
@@ -136,6 +138,84 @@ TEST(VolumePoison, AtEachPageThatACommittedTransactionStoresTo) {
     if (::testing::Test::HasFailure()) return;
   }
   EXPECT_GT(faults, Victims().size() * 2);
+}
+
+// Any superblock copies but all: the pool opens by one that is left.
+TEST(VolumePoison, UnderSuperblockCopies) {
+  const std::unique_ptr<ModelledPool> pool = PreparedPool();
+  const std::string expected = TreeOf(pool->volume());
+  constexpr uint32_t kAll = (1U << media::kSuperblockCopies) - 1;
+  for (uint32_t bad = 1; bad <= kAll; ++bad) {
+    SCOPED_TRACE(bad);
+    auto mapping = Mapping::FromDescriptor(CopyOfPool(pool->fd()), TestMappingOptions());
+    ASSERT_OK(mapping);
+    for (uint32_t copy = 0; copy < media::kSuperblockCopies; ++copy) {
+      if ((bad >> copy & 1) == 0) continue;
+      if (!PoisonPage(**mapping, Geometry::SuperblockCopy(copy, kPoolBytes))) {
+        GTEST_SKIP() << "no UFFDIO_POISON";
+      }
+    }
+    auto device = Device::Open(std::move(*mapping), {});
+    if (bad == kAll) {
+      EXPECT_FALSE(device) << "nothing says what this is";
+      continue;
+    }
+    ASSERT_OK(device);
+    auto volume = Volume::Open(std::move(*device), {});
+    ASSERT_OK(volume);
+    EXPECT_EQ(TreeDifference(expected, TreeOf(**volume)), "");
+    NewNode node;
+    node.mode = S_IFREG | 0600;
+    EXPECT_TRUE((*volume)->names().Create(Volume::kRoot, "new", node, {}));
+  }
+}
+
+// fsck on a bad page of each kind: it says so, or gives up with an error, and its repair harms
+// nothing that is well. Once the page can be written it makes the pool whole.
+TEST(VolumePoison, UnderWhatFsckLooksAt) {
+  const std::unique_ptr<ModelledPool> pool = PreparedPool();
+  Volume& volume = pool->volume();
+  const auto record_of = [&](const char* path) {
+    const media::Inode inode = volume.core().reader.ReadInode(InodeAt(volume, path)).value();
+    media::Record record;
+    std::memcpy(&record, inode.tail.data(), sizeof(record));
+    return Geometry::ToMedia(LogicalPage(record.value));
+  };
+  const LogicalPage first = FirstPageOf(GroupIndex(0));
+  const auto data = volume.data().Extents(InodeAt(volume, "/e/large"), FilePage(0), 1).value();
+  const std::vector<MediaOffset> places = {
+      Geometry::ToMedia(PageOf(InodeAt(volume, "/d/small"))), record_of("/d"), record_of("/e/x"),
+      Geometry::ToMedia(first + media::kAllocatedBitmapPage),
+      Geometry::ToMedia(first + media::kInodeBitmapPage), Geometry::GroupEntryAt(GroupIndex(0)),
+      Geometry::ToMedia(data.at(0).start)};
+  for (const MediaOffset place : places) {
+    SCOPED_TRACE(place.value);
+    const int copy = CopyOfPool(pool->fd());
+    for (const check::CheckMode mode : {check::CheckMode::kReport, check::CheckMode::kRepair}) {
+      auto mapping = Mapping::FromDescriptor(DuplicateOf(copy), TestMappingOptions());
+      ASSERT_OK(mapping);
+      if (!PoisonPage(**mapping, place)) GTEST_SKIP() << "no UFFDIO_POISON";
+      check::CheckOptions options;
+      options.mode = mode;
+      options.read_data = true;
+      const auto report = check::CheckPool(std::move(*mapping), options);
+      if (report) {
+        EXPECT_GT(report->found, 0u) << "the bad page went unnoticed";
+      } else {
+        EXPECT_EQ(report.error().code, EIO) << report.error().context;
+      }
+    }
+    auto mapping = Mapping::FromDescriptor(DuplicateOf(copy), TestMappingOptions());
+    ASSERT_OK(mapping);
+    check::CheckOptions options;
+    options.mode = check::CheckMode::kRepair;
+    const auto repaired = check::CheckPool(std::move(*mapping), options);
+    ASSERT_OK(repaired);
+    EXPECT_TRUE(repaired->clean_now());
+    auto opened = OpenPool(copy);
+    ASSERT_OK(opened);
+    EXPECT_FSCK_CLEAN((*opened)->device());
+  }
 }
 
 // An image with one long valid lane, and what it will be after recovery.
