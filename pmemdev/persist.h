@@ -132,9 +132,14 @@ class PersistStream {
   Result<void> Begin(MediaOffset at, uint64_t size_bytes);
   // The Error of a store that faulted.
   [[nodiscard]] tl::unexpected<Error> Faulted(MediaOffset at);
-  void ObserveCopy(MediaOffset to, const std::byte* from, uint64_t size_bytes) const;
+  void ObserveStore(MediaOffset to, const std::byte* from, uint64_t size_bytes,
+                    StoreKind kind) const;
   // `from` null: zeros.
   Result<void> CopyOrZero(MediaOffset to, const std::byte* from, uint64_t size_bytes);
+  // The ends of a copy, flushed, and its whole lines.
+  Result<void> StoreWords(MediaOffset to, const std::byte* from, uint64_t size_bytes,
+                          PersistSite site);
+  Result<void> StoreLines(MediaOffset to, const std::byte* from, uint64_t size_bytes);
   void AddDirty(MediaOffset at, uint64_t size_bytes);
   Result<void> SyncDirtyRuns();
 

@@ -143,10 +143,9 @@ Result<void> PersistStream::ZeroUnfenced(MediaOffset to, uint64_t size_bytes) {
 Result<void> PersistStream::CopyOrZero(MediaOffset to, const std::byte* from,
                                        uint64_t size_bytes) {
   TRY(Begin(to, size_bytes));
-  if (persist_->observer_ != nullptr) ObserveCopy(to, from, size_bytes);
-  const MappingFunctions& functions = *persist_->functions_;
-  std::byte* at = persist_->mapping_.writable_base() + to.value;
-  if (functions.page_granular()) {
+  if (persist_->functions_->page_granular()) {
+    if (persist_->observer_ != nullptr) ObserveStore(to, from, size_bytes, StoreKind::kNonTemporal);
+    std::byte* at = persist_->mapping_.writable_base() + to.value;
     const bool stored = poison::Run([=] {
       if (from == nullptr) {
         std::memset(at, 0, size_bytes);
@@ -160,29 +159,41 @@ Result<void> PersistStream::CopyOrZero(MediaOffset to, const std::byte* from,
   }
 
   const Parts parts = Divide(to, size_bytes);
-  counts_.flushes += LinesOf(to, parts.head);
-  counts_.flushes += LinesOf(to, parts.tail);
+  const auto source = [from](size_t skip) { return from == nullptr ? nullptr : from + skip; };
+  if (parts.head != 0) TRY(StoreWords(to, from, parts.head, PersistSite::current()));
+  if (parts.lines != 0) TRY(StoreLines(to + parts.head, source(parts.head), parts.lines));
+  const size_t before_tail = parts.head + parts.lines;
+  if (parts.tail == 0) return {};
+  return StoreWords(to + before_tail, source(before_tail), parts.tail, PersistSite::current());
+}
+
+Result<void> PersistStream::StoreWords(MediaOffset to, const std::byte* from, uint64_t size_bytes,
+                                       PersistSite site) {
+  if (persist_->observer_ != nullptr) ObserveStore(to, from, size_bytes, StoreKind::kCached);
+  std::byte* at = persist_->mapping_.writable_base() + to.value;
+  if (!poison::Run([=] { StoreByWords(at, from, size_bytes); })) return Faulted(to);
+  Flush(to, size_bytes, site);
+  return {};
+}
+
+Result<void> PersistStream::StoreLines(MediaOffset to, const std::byte* from,
+                                       uint64_t size_bytes) {
+  if (persist_->observer_ != nullptr) ObserveStore(to, from, size_bytes, StoreKind::kNonTemporal);
+  const MappingFunctions& functions = *persist_->functions_;
+  std::byte* at = persist_->mapping_.writable_base() + to.value;
   const bool stored = poison::Run([=, &functions] {
-    const auto source = [from](size_t skip) { return from == nullptr ? nullptr : from + skip; };
-    if (parts.head != 0) {
-      StoreByWords(at, from, parts.head);
-      functions.Flush(at, parts.head);
-    }
-    std::byte* lines = at + parts.head;
-    if (parts.lines != 0 && from == nullptr) functions.ZeroLines(lines, parts.lines);
-    if (parts.lines != 0 && from != nullptr) {
-      functions.CopyLines(lines, source(parts.head), parts.lines);
-    }
-    if (parts.tail != 0) {
-      StoreByWords(lines + parts.lines, source(parts.head + parts.lines), parts.tail);
-      functions.Flush(lines + parts.lines, parts.tail);
+    if (from == nullptr) {
+      functions.ZeroLines(at, size_bytes);
+    } else {
+      functions.CopyLines(at, from, size_bytes);
     }
   });
   if (!stored) return Faulted(to);
   return {};
 }
 
-void PersistStream::ObserveCopy(MediaOffset to, const std::byte* from, uint64_t size_bytes) const {
+void PersistStream::ObserveStore(MediaOffset to, const std::byte* from, uint64_t size_bytes,
+                                 StoreKind kind) const {
   const uint64_t begin = RoundDown(to.value, kWordSize);
   const uint64_t end = RoundUp(to.value + size_bytes, kWordSize);
   std::vector<std::byte> bytes(end - begin);
@@ -196,30 +207,7 @@ void PersistStream::ObserveCopy(MediaOffset to, const std::byte* from, uint64_t 
     if (from != nullptr) std::memcpy(given, from, size_bytes);
   });
   if (from == nullptr) std::memset(given, 0, size_bytes);
-
-  PersistObserver& observer = *persist_->observer_;
-  if (persist_->functions_->page_granular()) {
-    observer.OnStore(MediaOffset(begin), bytes, StoreKind::kNonTemporal);
-    return;
-  }
-  const Parts parts = Divide(to, size_bytes);
-  const uint64_t head_end = RoundUp(to.value + parts.head, kWordSize) - begin;
-  const std::span all(bytes);
-  if (parts.head != 0) {
-    observer.OnStore(MediaOffset(begin), all.first(head_end), StoreKind::kCached);
-    observer.OnFlush(MediaOffset(begin), head_end, PersistSite::current());
-  }
-  const MediaOffset lines_at = MediaOffset(begin + (parts.head == 0 ? 0 : head_end));
-  const uint64_t lines_begin = lines_at.value - begin;
-  if (parts.lines != 0) {
-    observer.OnStore(lines_at, all.subspan(lines_begin, parts.lines), StoreKind::kNonTemporal);
-  }
-  if (parts.tail != 0) {
-    const uint64_t tail_begin = lines_begin + parts.lines;
-    observer.OnStore(MediaOffset(begin + tail_begin), all.subspan(tail_begin), StoreKind::kCached);
-    observer.OnFlush(MediaOffset(begin + tail_begin), all.size() - tail_begin,
-                     PersistSite::current());
-  }
+  persist_->observer_->OnStore(MediaOffset(begin), bytes, kind);
 }
 
 }  // namespace ingot

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <random>
-#include <set>
 #include <span>
 
 namespace ingot::tests {
@@ -16,25 +15,38 @@ struct Item {
   uint32_t options = 0;  // 0 keeps nothing, options - 1 keeps all
 };
 
-using Choice = std::vector<uint32_t>;
+// An option per item, written down by what differs from keeping nothing or everything.
+struct Choice {
+  bool all = false;
+  struct Change {
+    uint32_t item;
+    uint32_t option;
+  };
+  std::vector<Change> changes{};
+  uint64_t random = 0;  // not 0: each item's option is drawn with this seed instead
+};
 
-constexpr size_t kCopyLines = 8;  // from so many whole lines on they count as one
+constexpr uint32_t kCopyOptions = 8;
+constexpr size_t kCopyUnits = 8;  // from so many whole lines on they count as one
 
-bool IsWholeLine(const PendingUnit& unit) {
-  return unit.only_non_temporal && unit.stores.size() == kCacheLineSize / kWordSize;
+// Every word of a line, or of a sector, by one copy.
+bool IsWhole(const PendingUnit& unit) {
+  const size_t size_bytes = unit.stores.size() * kWordSize;
+  return unit.only_non_temporal && unit.stores[0].at % size_bytes == 0 &&
+         (size_bytes == kCacheLineSize || size_bytes == kSectorSize);
 }
 
 std::vector<Item> ItemsOf(const std::vector<PendingUnit>& pending) {
   std::vector<Item> items;
   for (size_t begin = 0; begin < pending.size();) {
+    const uint64_t unit_bytes = pending[begin].stores.size() * kWordSize;
     size_t end = begin;
-    while (end < pending.size() && IsWholeLine(pending[end]) &&
-           pending[end].stores[0].at ==
-               pending[begin].stores[0].at + (end - begin) * kCacheLineSize) {
+    while (end < pending.size() && IsWhole(pending[end]) &&
+           pending[end].stores[0].at == pending[begin].stores[0].at + (end - begin) * unit_bytes) {
       ++end;
     }
-    if (end - begin >= kCopyLines) {
-      items.push_back({std::span(pending).subspan(begin, end - begin), 5});
+    if (end - begin >= kCopyUnits) {
+      items.push_back({std::span(pending).subspan(begin, end - begin), kCopyOptions});
     } else {
       end = begin + 1;
       items.push_back({std::span(pending).subspan(begin, 1),
@@ -54,8 +66,9 @@ void Keep(const Item& item, uint32_t option, std::vector<WordStore>& kept) {
   if (option == 0) return;
   const size_t last = item.units.size() - 1;
   for (size_t i = 0; i <= last; ++i) {
-    const bool missing =
-        (option == 1 && i == 0) || (option == 2 && i == last / 2) || (option == 3 && i == last);
+    const bool missing = (option == 1 && i == 0) || (option == 2 && i == last / 2) ||
+                         (option == 3 && i == last) || (option == 4 && i <= last / 2) ||
+                         (option == 5 && i > last / 2) || (option == 6 && i % 2 == 1);
     if (missing) continue;
     kept.insert(kept.end(), item.units[i].stores.begin(), item.units[i].stores.end());
   }
@@ -72,12 +85,12 @@ uint64_t Combinations(const std::vector<Item>& items) {
 
 std::vector<Choice> AllChoices(const std::vector<Item>& items) {
   std::vector<Choice> choices = {{}};
-  for (const Item& item : items) {
+  for (uint32_t item = 0; item < items.size(); ++item) {
     std::vector<Choice> longer;
     for (const Choice& choice : choices) {
-      for (uint32_t option = 0; option < item.options; ++option) {
+      for (uint32_t option = 0; option < items[item].options; ++option) {
         longer.push_back(choice);
-        longer.back().push_back(option);
+        if (option != 0) longer.back().changes.push_back({item, option});
       }
     }
     choices = std::move(longer);
@@ -85,45 +98,42 @@ std::vector<Choice> AllChoices(const std::vector<Item>& items) {
   return choices;
 }
 
+// None and all are the first two. Only lines with several stores have prefixes between.
 std::vector<Choice> UsefulChoices(const std::vector<Item>& items, std::mt19937_64& random) {
-  constexpr size_t kPairsOf = 48;  // more lines than that: their pairs are left to chance
+  constexpr size_t kPairsOf = 48;    // of more lines, pairs are left to chance
+  constexpr size_t kMost = 100'000;  // of more lines still, so is what is left over
   constexpr int kRandom = 256;
-  const Choice none(items.size(), 0);
-  Choice all;
-  for (const Item& item : items) all.push_back(item.options - 1);
-  std::set<Choice> choices;
-  const auto add = [&](const Choice& base, size_t i, uint32_t option, size_t j, uint32_t second) {
-    Choice choice = base;
-    choice[i] = option;
-    choice[j] = second;
-    choices.insert(std::move(choice));
-  };
+  std::vector<Choice> choices;
+  for (uint32_t i = 0; i < items.size() && choices.size() < kMost; ++i) {
+    const uint32_t last = items[i].options - 1;
+    for (uint32_t option = 0; option <= last; ++option) {
+      if (option != 0) choices.push_back({.all = false, .changes = {{i, option}}});
+      if (option != last) choices.push_back({.all = true, .changes = {{i, option}}});
+    }
+    for (uint32_t j = 0; j < i && items.size() <= kPairsOf; ++j) {
+      choices.push_back({.all = false, .changes = {{j, items[j].options - 1}, {i, last}}});
+      choices.push_back({.all = true, .changes = {{j, 0}, {i, 0}}});
+    }
+  }
+  for (int n = 0; n < kRandom; ++n) choices.push_back({.random = random() | 1});
+  std::shuffle(choices.begin(), choices.end(), random);
+  choices.insert(choices.begin(), {Choice{}, Choice{.all = true}});
+  return choices;
+}
+
+std::vector<uint32_t> OptionsOf(const Choice& choice, const std::vector<Item>& items) {
+  std::vector<uint32_t> options(items.size(), 0);
+  std::mt19937_64 random(choice.random);
+  const uint64_t whole = random() % 4;  // how often a line is kept whole or lost whole
   for (size_t i = 0; i < items.size(); ++i) {
-    for (uint32_t option = 0; option < items[i].options; ++option) {
-      add(none, i, option, i, option);
-      add(all, i, option, i, option);
-    }
-    for (size_t j = 0; j < i && items.size() <= kPairsOf; ++j) {
-      add(none, i, items[i].options - 1, j, items[j].options - 1);
-      add(all, i, 0, j, 0);
-    }
+    const uint32_t last = items[i].options - 1;
+    if (choice.all) options[i] = last;
+    if (choice.random == 0) continue;
+    options[i] = static_cast<uint32_t>(random() % items[i].options);
+    if (random() % 4 < whole) options[i] = options[i] * 2 > last ? last : 0;
   }
-  for (int n = 0; n < kRandom; ++n) {
-    Choice choice;
-    const uint64_t whole = random() % 4;  // how often a line is kept whole or lost whole
-    for (const Item& item : items) {
-      const auto option = static_cast<uint32_t>(random() % item.options);
-      const bool kept = option * 2 >= item.options;
-      choice.push_back(random() % 4 < whole ? (kept ? item.options - 1 : 0) : option);
-    }
-    choices.insert(std::move(choice));
-  }
-  choices.erase(none);
-  choices.erase(all);
-  std::vector<Choice> list(choices.begin(), choices.end());
-  std::shuffle(list.begin(), list.end(), random);
-  list.insert(list.begin(), {none, all});
-  return list;
+  for (const Choice::Change& change : choice.changes) options[change.item] = change.option;
+  return options;
 }
 
 }  // namespace
@@ -142,7 +152,8 @@ void ForEachChoice(const std::vector<PendingUnit>& pending, size_t limit, uint64
   std::vector<WordStore> kept;
   for (const Choice& choice : choices) {
     kept.clear();
-    for (size_t i = 0; i < items.size(); ++i) Keep(items[i], choice[i], kept);
+    const std::vector<uint32_t> options = OptionsOf(choice, items);
+    for (size_t i = 0; i < items.size(); ++i) Keep(items[i], options[i], kept);
     if (!visit(kept)) return;
   }
 }

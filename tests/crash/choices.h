@@ -5,8 +5,8 @@
 // With at most `limit` combinations, all. Beyond: none, all, each line alone and all but it, each
 // prefix of each line with the others lost or kept, each two lines alone and all but them, and
 // random ones; of these a seeded choice of `limit`, of which none and all are always part. Lines
-// side by side of one large copy count as one: kept, lost, or one of the first, the middle and the
-// last missing.
+// side by side of one large copy count as one: kept, lost, without the
+// first, the middle, the last, either half, or every other.
 #pragma once
 
 #include <cstdint>

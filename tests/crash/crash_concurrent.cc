@@ -161,11 +161,9 @@ std::string Program::Round(uint64_t seed) {
         }
         distinct_.insert(hash);
         if (!seen.insert(hash + marks).second) return true;
-        base_pool_->Apply(kept);
         violation = check_->Run(*base_pool_, kept, hash,
                                 [&](Volume& volume) { return linearizations.Judge(volume); },
                                 {.fsck_before_in = 8, .use_in = 8, .second_crash_in = 0});
-        base_pool_->Undo();
         return violation.empty();
       });
   if (violation.empty()) return "";

@@ -53,6 +53,16 @@ class Recorded {
     }
   }
 
+  // Each operation after another, whose record still is in another lane.
+  void RecordPairs() {
+    explorer_->set_lane_per_operation(true);
+    for (size_t i = 0; i + 1 < operations_.size(); ++i) {
+      for (const size_t other : {i + 1, (i * 7 + 3) % operations_.size()}) {
+        pairs_.push_back(explorer_->Record({&operations_[i], &operations_[other]}));
+      }
+    }
+  }
+
   [[nodiscard]] bool IsInRecovery(uint32_t site) const {
     return explorer_->recovery_sites().contains(site);
   }
@@ -64,6 +74,11 @@ class Recorded {
     explorer_->set_images_per_point(in_recovery ? 8 : ImagesFor(site));
     explorer_->set_second_crashes(in_recovery ? 1 : 0, 32);
     explorer_->ForgetImages();
+    for (const Explorer::Recording& pair : pairs_) {
+      if (site == kNone || in_recovery || !tests::HasSite(pair.trace, site)) break;
+      const std::string violation = explorer_->Crash(pair, 0);
+      if (!violation.empty()) return "a pair: " + violation;
+    }
     for (size_t i = 0; i < recordings_.size(); ++i) {
       if (site != kNone && !in_recovery && !HasSite(recordings_[i].trace, site)) continue;
       const std::string violation = explorer_->Crash(recordings_[i], 0);
@@ -76,6 +91,7 @@ class Recorded {
   std::vector<CrashOperation> operations_;
   std::unique_ptr<Explorer> explorer_;
   std::vector<Explorer::Recording> recordings_;
+  std::vector<Explorer::Recording> pairs_;
 };
 
 class Mutants {
@@ -92,6 +108,8 @@ class Mutants {
       recorded_.push_back(std::make_unique<Recorded>(base, Granularity::kCacheLine));
     }
     recorded_.push_back(std::make_unique<Recorded>(Base::kSmall, Granularity::kPage));
+    recorded_.push_back(std::make_unique<Recorded>(Base::kSmall, Granularity::kCacheLine));
+    recorded_.back()->RecordPairs();
   }
 
   std::string Crash(uint32_t site) {

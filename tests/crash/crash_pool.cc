@@ -35,8 +35,6 @@ uint64_t TermOf(uint64_t at, uint64_t word) {
   return Mix(word + Mix(at + 1));
 }
 
-constexpr uint64_t kLargestUnit = 512;  // memory_model.h: what is lost or kept together
-
 bool IsInLanes(uint64_t at) {
   return at >= media::kLabelSize && at < media::kLabelSize + media::kLanesSize;
 }
@@ -96,28 +94,15 @@ void CrashPool::MakeDurable(std::span<const WordStore> stores) {
   }
 }
 
-uint64_t CrashPool::HashWith(std::span<const WordStore> stores) const {
-  // Of several stores to one word the last counts. A line's stores are side by side.
-  uint64_t hash = hash_;
-  for (size_t i = 0; i < stores.size(); ++i) {
-    const uint64_t at = stores[i].at;
-    bool is_last = true;
-    for (size_t j = i + 1; j < stores.size() && stores[j].at / kLargestUnit == at / kLargestUnit;
-         ++j) {
-      if (stores[j].at == at) is_last = false;
-    }
-    if (!is_last) continue;
-    hash += TermOf(stores[i].at, stores[i].word) - TermOf(stores[i].at, DurableWord(stores[i].at));
-  }
-  return hash;
-}
-
-void CrashPool::Apply(std::span<const WordStore> stores) {
+uint64_t CrashPool::Apply(std::span<const WordStore> stores) {
+  if (dirty_.empty()) image_hash_ = hash_;
   for (const WordStore& store : stores) {
+    image_hash_ += TermOf(store.at, store.word) - TermOf(store.at, ImageWord(store.at));
     std::memcpy(image_ + store.at, &store.word, kWordSize);
     const uint64_t line = RoundDown(store.at, kCacheLineSize);
     if (dirty_.empty() || dirty_.back().first != line) dirty_.emplace_back(line, kCacheLineSize);
   }
+  return image_hash_;
 }
 
 void CrashPool::NoteStores(const Trace& trace) {

@@ -27,10 +27,8 @@ class CrashPool {
   void Reset();
   void MakeDurable(std::span<const WordStore> stores);
 
-  // The hash of the durable bytes with these stores on top.
-  [[nodiscard]] uint64_t HashWith(std::span<const WordStore> stores) const;
-  // Puts stores on top of the durable bytes, or of the image that is there.
-  void Apply(std::span<const WordStore> stores);
+  // Puts stores on top of the durable bytes, or of the image that is there; the image's hash.
+  uint64_t Apply(std::span<const WordStore> stores);
   // To be told of what is stored while an image is open: a mark of ranges that Undo() restores.
   void NoteStores(const Trace& trace);
   void Undo();
@@ -53,6 +51,7 @@ class CrashPool {
   std::byte* image_ = nullptr;                        // of the file
   std::byte* durable_ = nullptr;                      // in memory
   uint64_t hash_ = 0;                                 // of the durable bytes
+  uint64_t image_hash_ = 0;                           // of the image, as long as it was not opened
   std::vector<uint64_t> changed_lines_;               // by durable stores, since Reset
   std::vector<std::pair<uint64_t, uint64_t>> dirty_;  // place, bytes: by the image
 };

@@ -19,6 +19,18 @@ bool IsPoint(TraceEvent::Kind kind, Granularity durability) {
   }
 }
 
+// Words of one call are stored one after another.
+std::vector<TraceEvent> WordsApart(const TraceEvent& event) {
+  std::vector<TraceEvent> words;
+  for (uint32_t at = 0; at < event.size_bytes; at += kWordSize) {
+    words.push_back(event);
+    words.back().at += at;
+    words.back().first_word += at / kWordSize;
+    words.back().size_bytes = kWordSize;
+  }
+  return words;
+}
+
 }  // namespace
 
 uint64_t ForEachImage(const Trace& trace, const CrashPlan& plan, CrashPool& pool,
@@ -33,16 +45,25 @@ uint64_t ForEachImage(const Trace& trace, const CrashPlan& plan, CrashPool& pool
     ++points;
     ForEachChoice(model.Pending(), plan.images_per_point, plan.seed + points,
                   [&](const std::vector<WordStore>& kept) {
-                    goes_on = visit(point, kept, pool.HashWith(kept));
+                    goes_on = visit(point, kept, pool.Apply(kept));
+                    pool.Undo();
                     return goes_on;
                   });
   };
-  for (const TraceEvent& event : trace.events) {
+  const auto pass = [&](const TraceEvent& event) {
     if (IsPoint(event.kind, plan.durability) && point.marks >= plan.first_mark) crash();
-    if (!goes_on) break;
+    if (!goes_on) return;
     durable.clear();
     model.Apply(trace, event, plan.skipped_site, durable);
     pool.MakeDurable(durable);
+  };
+  for (const TraceEvent& event : trace.events) {
+    if (plan.durability == Granularity::kByte && event.kind == TraceEvent::kStore) {
+      for (TraceEvent word : WordsApart(event)) pass(word);
+    } else {
+      pass(event);
+    }
+    if (!goes_on) break;
     point.at_mark = event.kind == TraceEvent::kMark;
     if (!point.at_mark) continue;
     point.marks = event.at;

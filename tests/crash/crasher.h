@@ -28,9 +28,9 @@ struct CrashPoint {
   bool at_mark;           // nothing was stored since it
 };
 
-// Calls `visit` with what was kept on top of the pool's durable bytes, and the image's hash. The
-// image isn't there yet: CrashPool::Apply makes it, and whoever does undoes it. False from it ends
-// the walk. Returns how many points there were.
+// Calls `visit` with the pool holding the image: what was kept on top of the durable bytes, and the
+// image's hash. What the visitor notes in the pool is undone afterwards. False from it ends the
+// walk. Returns how many points there were.
 using VisitImage =
     std::function<bool(const CrashPoint& point, const std::vector<WordStore>& kept, uint64_t hash)>;
 uint64_t ForEachImage(const Trace& trace, const CrashPlan& plan, CrashPool& pool,

@@ -25,8 +25,27 @@ std::shared_ptr<const TreeSnapshot> TakeSnapshot(Volume& volume) {
   return std::make_shared<const TreeSnapshot>(std::move(*tree));
 }
 
+// The pages that read as zeros because nothing was written there.
+std::vector<uint64_t> HolesOf(Volume& volume, InodeNumber inode, uint64_t size_bytes) {
+  std::vector<uint64_t> holes;
+  for (uint64_t page = 0; page * kPageSize < size_bytes; ++page) {
+    const Result<uint64_t> hole = volume.data().SeekHole(inode, page * kPageSize);
+    if (hole && *hole == page * kPageSize) holes.push_back(page);
+  }
+  return holes;
+}
+
+// With atomic writes each request of at most 1 MiB is whole or not at all.
+bool IsWholeWrite(const CrashOperation& operation, bool atomic) {
+  if (!atomic || !operation.operation || operation.operation->size > (uint64_t{1} << 20)) {
+    return false;
+  }
+  return operation.operation->kind == Kind::kWrite || operation.operation->kind == Kind::kAppend;
+}
+
 // The file before the operation, if there is one.
-TornFile BeforeTorn(Volume& volume, const TreeSnapshot& tree, const CrashOperation& operation) {
+TornFile BeforeTorn(Volume& volume, const TreeSnapshot& tree, const CrashOperation& operation,
+                    bool atomic) {
   TornFile torn;
   if (!operation.torn) return torn;
   const auto found = tree.find(operation.torn->path);
@@ -38,6 +57,8 @@ TornFile BeforeTorn(Volume& volume, const TreeSnapshot& tree, const CrashOperati
   Result<std::string> contents = ContentsOf(volume, torn.inode);
   CHECK(contents.has_value(), "{}", Describe(contents.error()));
   torn.before = std::move(*contents);
+  torn.whole = IsWholeWrite(operation, atomic);
+  torn.holes = HolesOf(volume, torn.inode, torn.before.size());
   return torn;
 }
 
@@ -61,9 +82,14 @@ Explorer::Recording Explorer::Record(const std::vector<const CrashOperation*>& o
   {
     const std::unique_ptr<Volume> volume = std::move(*opened);
     auto tree = TakeSnapshot(*volume);
+    std::vector<Lane> held;  // declared after the volume: gone before it
     for (size_t i = 0; i < operations.size(); ++i) {
       Oracle oracle{
-          .before = tree, .after = nullptr, .torn = BeforeTorn(*volume, *tree, *operations[i])};
+          .before = tree,
+          .after = nullptr,
+          .torn = BeforeTorn(*volume, *tree, *operations[i], options_.pool.volume.atomic)};
+      // The next operation's record goes to another lane, beside what this one left there.
+      if (options_.lane_per_operation && i > 0) held.push_back(volume->device().journal().Lease());
       recording.answers.push_back(operations[i]->run(*volume));
       recorder.Mark(i + 1);
       tree = TakeSnapshot(*volume);
@@ -73,7 +99,8 @@ Explorer::Recording Explorer::Record(const std::vector<const CrashOperation*>& o
         CHECK(contents.has_value(), "{}", Describe(contents.error()));
         oracle.torn.after = std::move(*contents);
       }
-      oracle.digest = DigestOf(*oracle.before) * 3 + DigestOf(*oracle.after);
+      oracle.digest = DigestOf(*oracle.before) * 3 + DigestOf(*oracle.after) * 5 +
+                      (oracle.torn.inode.value != 0 ? oracle.torn.begin * 7 + oracle.torn.end : 0);
       recording.oracles.push_back(std::move(oracle));
     }
     Oracle last{.before = tree, .after = nullptr, .torn = {}};
@@ -110,15 +137,13 @@ std::string Explorer::Check(const std::vector<WordStore>& kept, uint64_t hash,
     ++counts_.duplicates;
     return "";
   }
-  pool_.Apply(kept);
   std::string violation = check_.Run(
       pool_, kept, hash, [&oracle](Volume& volume) { return oracle.Judge(volume); },
       options_.depth);
-  pool_.Undo();
   if (!violation.empty() && !options_.save_violation_to.empty()) {
-    pool_.Apply(kept);
-    pool_.SaveImage(options_.save_violation_to);
     pool_.Undo();
+    (void)pool_.Apply(kept);
+    pool_.SaveImage(options_.save_violation_to);
   }
   return violation;
 }

@@ -27,6 +27,8 @@ struct ExplorerOptions {
   size_t images_per_point = kAllCombinations;
   uint64_t seed = 1;
   CheckDepth depth;
+  // Each operation leaves its record in a journal lane of its own, as those of several threads do.
+  bool lane_per_operation = false;
   std::string save_violation_to;       // a file for the image; empty: not saved
   uint32_t skipped_site = UINT32_MAX;  // a mutant: this flush or fence isn't there
 };
@@ -57,6 +59,7 @@ class Explorer {
   [[nodiscard]] std::string Crash(const Recording& recording, size_t first);
 
   void set_images_per_point(size_t images) { options_.images_per_point = images; }
+  void set_lane_per_operation(bool yes) { options_.lane_per_operation = yes; }
   void set_second_crashes(uint32_t in, size_t images) {
     options_.depth.second_crash_in = in;
     options_.depth.second_crash_images = images;

@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "fs/check/check.h"
+#include "pmemdev/base/checksum.h"
 #include "tests/crash/choices.h"
 
 namespace ingot::tests {
@@ -153,9 +154,9 @@ std::string ImageCheck::CheckSecondCrash(CrashPool& pool, const std::vector<Word
   std::string words;
   const auto crash = [&](const std::vector<WordStore>& kept_by_second) {
     pool.Undo();
-    pool.Apply(kept);
-    pool.Apply(durable);
-    pool.Apply(kept_by_second);
+    (void)pool.Apply(kept);
+    (void)pool.Apply(durable);
+    (void)pool.Apply(kept_by_second);
     words = RecoverAgain(pool, recovery.hash);
     return words.empty();
   };
@@ -173,17 +174,19 @@ std::string ImageCheck::CheckSecondCrash(CrashPool& pool, const std::vector<Word
 
 std::string ImageCheck::Run(CrashPool& pool, const std::vector<WordStore>& kept, uint64_t hash,
                             const Judge& judge, const CheckDepth& depth) {
-  const auto chosen = [hash](uint32_t in, int bits) { return in != 0 && (hash >> bits) % in == 0; };
+  const auto chosen = [&](uint32_t in, uint64_t what) {
+    return in != 0 && Hash64(std::as_bytes(std::span(&hash, 1)), depth.seed + what) % in == 0;
+  };
   ++counts_.images;
-  if (chosen(depth.fsck_before_in, 8)) {
+  if (chosen(depth.fsck_before_in, 1)) {
     ++counts_.checked_before;
     if (std::string words = CheckUnrecovered(pool); !words.empty()) return words;
   }
   Recovery recovery;
-  std::string words = CheckRecovered(pool, judge, chosen(depth.use_in, 16), recovery);
+  std::string words = CheckRecovered(pool, judge, chosen(depth.use_in, 2), recovery);
   if (!words.empty() || recovery.trace.events.empty()) return words;
   ++counts_.with_recovery;
-  if (!chosen(depth.second_crash_in, 24)) return "";
+  if (!chosen(depth.second_crash_in, 3)) return "";
   return CheckSecondCrash(pool, kept, recovery, depth.second_crash_images);
 }
 

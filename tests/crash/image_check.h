@@ -21,6 +21,7 @@ struct CheckDepth {
   uint32_t fsck_before_in = 1;  // of the image as it is: nothing but "needs recovery"
   uint32_t use_in = 1;          // work in each directory, then delete all; no space is missing
   uint32_t second_crash_in = 1;
+  uint64_t seed = 0;                // of the choice
   size_t second_crash_images = 16;  // at each fence of the recovery
 };
 
@@ -41,7 +42,8 @@ class ImageCheck {
   ImageCheck(PoolOptions options, Granularity durability, uint64_t empty_bytes)
       : options_(std::move(options)), durability_(durability), empty_bytes_(empty_bytes) {}
 
-  // Puts what was kept on top of the pool's durable bytes: "" or what is wrong.
+  // Of the image in the pool, which is what was kept on top of its durable bytes: "" or what is
+  // wrong.
   [[nodiscard]] std::string Run(CrashPool& pool, const std::vector<WordStore>& kept, uint64_t hash,
                                 const Judge& judge, const CheckDepth& depth);
   // A mutant: the recovery lacks this flush or fence.

@@ -7,7 +7,6 @@
 namespace ingot::tests {
 
 uint64_t MemoryModel::UnitBytes() const {
-  constexpr uint64_t kSectorSize = 512;
   return granularity_ == Granularity::kPage ? kSectorSize : kCacheLineSize;
 }
 

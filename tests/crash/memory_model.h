@@ -17,6 +17,8 @@
 
 namespace ingot::tests {
 
+inline constexpr uint64_t kSectorSize = 512;
+
 struct WordStore {
   uint64_t at;
   uint64_t word;

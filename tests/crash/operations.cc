@@ -209,6 +209,29 @@ Result<void> SetNoAtime(Volume& volume) {
   return volume.attributes().SetFlags(inode, media::kInodeNoAtime, media::kInodeNoAtime);
 }
 
+// In the tick of the file's last change: nothing of the inode is to be changed, so that the bytes
+// go to their place and no transaction follows.
+std::string WriteInTick(Volume& volume, const Operation& operation) {
+  const Result<InodeNumber> inode = Find(volume, {"a", "sparse"});
+  if (!inode) return ErrorText(inode.error().code);
+  const Result<Attributes> attributes = volume.attributes().Get(*inode);
+  if (!attributes || attributes->mtime != attributes->ctime) return ErrorText(ESTALE);
+  const FixedChance::Stop stop(attributes->mtime);
+  return VolumeSubject(volume).Run(operation);
+}
+
+void AddOverwrites(Operations& list) {
+  for (const uint64_t size : {1u, 7u, 63u, 65u, 1000u, 4093u}) {
+    const Operation write{
+        .kind = Kind::kWrite, .path = "/a/sparse", .offset = 50'001, .size = size, .seed = size};
+    CrashOperation added;
+    added.name = fmt::format("overwrite {} in one tick", size);
+    added.run = [write](Volume& volume) { return WriteInTick(volume, write); };
+    added.torn = TornRange{write.path, write.offset, write.offset + size, false};
+    list.push_back(std::move(added));
+  }
+}
+
 // Unnamed files: with a name in the end, and without.
 void AddUnnamed(Operations& list) {
   list.push_back({"O_TMPFILE", [](Volume& v) { return AnswerOf(MakeUnnamed(v, false)); }});
@@ -241,6 +264,7 @@ Operations SmallOperations() {
   Operations list;
   AddNames(list);
   AddWrites(list);
+  AddOverwrites(list);
   AddAttributes(list);
   AddUnnamed(list);
   return list;

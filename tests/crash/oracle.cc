@@ -64,16 +64,38 @@ std::string Oracle::JudgeTornFile(Volume& volume, const TreeSnapshot& tree) cons
   }
   const Result<std::string> contents = ContentsOf(volume, torn.inode);
   if (!contents) return "reading: " + Describe(contents.error());
-  for (uint64_t at = 0; at < contents->size(); ++at) {
-    const char byte = (*contents)[at];
-    if (byte == ByteAt(torn.before, at)) continue;
+  return JudgeContents(*contents);
+}
+
+std::string Oracle::JudgeContents(const std::string& contents) const {
+  if (torn.whole) {
+    return contents == torn.before || contents == torn.after ? "" : "contents half changed";
+  }
+  for (uint64_t at = 0; at < contents.size(); ++at) {
+    const char byte = contents[at];
+    // Where the file had not been, a size that shows bytes shows the new ones.
+    const bool may_be_old = at < torn.before.size();
     const bool in_range = torn.begin <= at && at < torn.end;
-    if (!in_range || byte != ByteAt(torn.after, at)) {
-      return fmt::format("byte {} is {:#x}, was {:#x}, becomes {:#x}", at, byte,
-                         ByteAt(torn.before, at), ByteAt(torn.after, at));
-    }
+    if (may_be_old && byte == ByteAt(torn.before, at)) continue;
+    if ((in_range || !may_be_old) && byte == ByteAt(torn.after, at)) continue;
+    return fmt::format("byte {} is {:#x}, was {:#x}, becomes {:#x}", at, byte,
+                       ByteAt(torn.before, at), ByteAt(torn.after, at));
+  }
+  for (const uint64_t page : torn.holes) {
+    if (std::string words = JudgeHole(contents, page); !words.empty()) return words;
   }
   return "";
+}
+
+std::string Oracle::JudgeHole(const std::string& contents, uint64_t page) const {
+  const uint64_t end = std::min<uint64_t>((page + 1) * kPageSize, contents.size());
+  bool is_old = true;
+  bool is_new = true;
+  for (uint64_t at = page * kPageSize; at < end; ++at) {
+    is_old = is_old && contents[at] == ByteAt(torn.before, at);
+    is_new = is_new && contents[at] == ByteAt(torn.after, at);
+  }
+  return is_old || is_new ? "" : fmt::format("page {}, a hole before, is half written", page);
 }
 
 }  // namespace ingot::tests

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "tests/crash/tree_snapshot.h"
 
@@ -20,6 +21,9 @@ struct TornFile {
   uint64_t begin = 0;    // bytes outside of the range are as before
   uint64_t end = 0;
   bool in_steps = false;  // the size may be in between, too
+  bool whole = false;     // contents all as before or all as after, whatever else is in between
+  // Pages that held nothing: what is written there shows whole, or not yet.
+  std::vector<uint64_t> holes{};
   std::string before;
   std::string after;
 };
@@ -39,6 +43,8 @@ struct Oracle {
 
  private:
   [[nodiscard]] std::string JudgeTornFile(Volume& volume, const TreeSnapshot& tree) const;
+  [[nodiscard]] std::string JudgeContents(const std::string& contents) const;
+  [[nodiscard]] std::string JudgeHole(const std::string& contents, uint64_t page) const;
 };
 
 }  // namespace ingot::tests

@@ -16,7 +16,8 @@ class FixedChance {
   explicit FixedChance(bool later = false) {
     next_second = later ? 1'900'000'000 : 1'800'000'000;
     next_generation = later ? 100'000 : 100;
-    test_hooks::clock = [] { return Time{next_second++, 500}; };
+    test_hooks::clock = [] { return stands ? stands_at : Time{next_second++, 500}; };
+    stands = false;
     test_hooks::generation = [] { return next_generation++; };
   }
   ~FixedChance() {
@@ -25,7 +26,20 @@ class FixedChance {
   }
   FixedChance(const FixedChance&) = delete;
 
+  // As long as this lives, it is always the same moment. Of the thread that runs alone.
+  class Stop {
+   public:
+    explicit Stop(Time at) {
+      stands_at = at;
+      stands = true;
+    }
+    ~Stop() { stands = false; }
+    Stop(const Stop&) = delete;
+  };
+
  private:
+  static inline std::atomic<bool> stands{false};
+  static inline Time stands_at{};
   static inline std::atomic<int64_t> next_second;
   static inline std::atomic<uint32_t> next_generation;
 };
