@@ -86,6 +86,13 @@ TEST(DeviceFields, EntryAndBothBitmapsLost) {
   EXPECT_FALSE(copy.ExpectRepairable({}).clean());
 }
 
+template <typename T>
+void SealAs(T& block, uint64_t seed) {
+  block.checksum = BlockChecksum(BytesOf(block), offsetof(T, checksum), seed);
+}
+
+// One copy that says something else than the others. Sealed it may be the better one: whatever a
+// writer of images puts there is refused or believed, and breaks nothing.
 TEST(DeviceFields, Superblock) {
   const media::Superblock good =
       *reinterpret_cast<const media::Superblock*>(PoolCopy().At(MediaOffset(0)));
@@ -99,17 +106,80 @@ TEST(DeviceFields, Superblock) {
   });
 }
 
+TEST(DeviceFields, SealedSuperblock) {
+  const media::Superblock good =
+      *reinterpret_cast<const media::Superblock*>(PoolCopy().At(MediaOffset(0)));
+  for (const bool all_copies : {false, true}) {
+    ForEachMutation(good, [&](const Field& field, const media::Superblock& changed) {
+      if (field.kind == FieldKind::kChecksum) return;
+      SCOPED_TRACE(fmt::format("{}, all copies {}", field.name, all_copies));
+      media::Superblock bad = changed;
+      SealAs(bad, 0);
+      PoolCopy copy;
+      const uint64_t size = copy.size_bytes();
+      for (uint32_t i = 0; i < (all_copies ? media::kSuperblockCopies : 1); ++i) {
+        std::memcpy(copy.At(Geometry::SuperblockCopy(i, size)), &bad, sizeof(bad));
+      }
+      copy.UseAsItIs();
+      copy.CheckAsItIs();
+    });
+  }
+}
+
 TEST(DeviceFields, LaneHeader) {
   const MediaOffset at = Geometry::Lane(5);
   const media::LaneHeader good = *reinterpret_cast<const media::LaneHeader*>(PoolCopy().At(at));
   int count = 0;
-  ForEachMutation(good, [&](const Field& field, const media::LaneHeader& bad) {
-    SCOPED_TRACE(fmt::format("{}, case {}", field.name, count));
+  for (const bool sealed : {false, true}) {
+    ForEachMutation(good, [&](const Field& field, const media::LaneHeader& changed) {
+      if (sealed && field.kind == FieldKind::kChecksum) return;
+      SCOPED_TRACE(fmt::format("{}, case {}, sealed {}", field.name, count, sealed));
+      media::LaneHeader bad = changed;
+      if (sealed) SealAs(bad, 5);
+      PoolCopy copy;
+      std::memcpy(copy.At(at), &bad, sizeof(bad));
+      const check::CheckReport report = copy.ExpectRepairable({}, ++count % 16 == 0);
+      EXPECT_TRUE(Has(report, FindingKind::kLaneHeader));
+    });
+  }
+}
+
+// A record of one run that stores to a page of a group what is there already. Unsealed it is torn,
+// that is, none; sealed it is replayed, or names a place that no lane may.
+TEST(DeviceFields, LaneRecord) {
+  const MediaOffset at = Geometry::Lane(5) + media::kLaneRecordOffset;
+  const MediaOffset target = Geometry::ToMedia(LogicalPage(0)) + media::kInodeSize;
+  media::LaneRecord good{};
+  good.sequence = 77;
+  good.length_bytes = 2 * kWordSize;
+  good.lane_index = 5;
+  const auto patch = [&](PoolCopy& copy, media::LaneRecord record, bool sealed) {
+    std::array<uint64_t, 2> payload{(target.value / kWordSize) << 11, 0};
+    std::memcpy(&payload[1], copy.At(target), kWordSize);
+    std::byte* place = copy.At(at);
+    std::memcpy(place + sizeof(record), payload.data(), sizeof(payload));
+    std::memcpy(place, &record, sizeof(record));
+    if (!sealed) return;
+    const auto& superblock = *reinterpret_cast<const media::Superblock*>(copy.At(MediaOffset(0)));
+    const uint64_t seed = Hash64(BytesOf(superblock.uuid), 0);
+    const uint64_t length = std::min<uint64_t>(record.length_bytes, 1024);
+    record.checksum = Hash64({place + sizeof(uint64_t), sizeof(record) - 8 + length}, seed);
+    std::memcpy(place, &record.checksum, sizeof(record.checksum));
+  };
+  {
     PoolCopy copy;
-    std::memcpy(copy.At(at), &bad, sizeof(bad));
-    const check::CheckReport report = copy.ExpectRepairable({}, ++count % 16 == 0);
-    EXPECT_TRUE(Has(report, FindingKind::kLaneHeader));
-  });
+    patch(copy, good, true);
+    EXPECT_TRUE(copy.Report().clean()) << "what is mutated is a good record";
+  }
+  for (const bool sealed : {true, false}) {
+    ForEachMutation(good, [&](const Field& field, const media::LaneRecord& bad) {
+      if (sealed && field.kind == FieldKind::kChecksum) return;
+      SCOPED_TRACE(fmt::format("{}, sealed {}", field.name, sealed));
+      PoolCopy copy;
+      patch(copy, bad, sealed);
+      copy.ExpectRepairable({}, false);
+    });
+  }
 }
 
 TEST(DeviceFields, AllSuperblocksLost) {

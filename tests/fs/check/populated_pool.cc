@@ -14,13 +14,14 @@
 
 #include "pmemdev/base/check.h"
 #include "pmemdev/base/checksum.h"
+#include "pmemdev/base/log.h"
 #include "tests/support/test_region.h"
 
 namespace ingot::tests {
 namespace {
 
 constexpr uint64_t kPoolSize = uint64_t{64} << 20;
-constexpr uint32_t kBigDirectoryEntries = 2600;  // more leaves than a root holds
+constexpr uint32_t kBigDirectoryEntries = 500;  // more leaves than a root holds
 constexpr uint32_t kFragments = 60;              // more extents than a root holds
 
 // Makes files; a failure is the test's end.
@@ -102,7 +103,7 @@ void MakeDirectories(Builder& make, InodeNumber root) {
   const InodeNumber linked = make.File(root, "linked");
   make.Write(linked, 0, 10);
   for (uint32_t i = 0; i < kBigDirectoryEntries; ++i) {
-    make.Link(linked, big, fmt::format("entry number {} of a big directory", i));
+    make.Link(linked, big, fmt::format("entry number {:0>200} of a big directory", i));
   }
 }
 
@@ -159,6 +160,37 @@ void ReadDirectory(Volume& volume, InodeNumber number, const std::string& path, 
     }
   }
   manifest[path] = DescribeFile(volume, *inode);
+}
+
+// As a mount would, errors and all: by name, with a reference on each.
+struct Walked {
+  uint64_t names_left = 5000;  // of a circle there are many
+  std::set<InodeNumber> inodes;
+};
+void WalkNames(Volume& volume, InodeNumber directory, Walked& walked) {
+  uint64_t cookie = 2;
+  for (;;) {
+    const auto entries = volume.names().ReadDirectory(directory, cookie, 100);
+    if (!entries || entries->empty() || entries->back().key <= cookie) return;
+    cookie = entries->back().key;
+    for (const DirectoryEntry& entry : *entries) {
+      if (walked.names_left == 0) return;
+      --walked.names_left;
+      // The big directory's names are all of one file: some of them will do.
+      if (!walked.inodes.insert(entry.inode).second && walked.names_left % 16 != 0) continue;
+      const auto found = volume.names().Lookup(directory, entry.name);
+      if (!found) continue;
+      const InodeNumber inode = found->inode;
+      (void)volume.xattrs().List(inode);
+      ReadView view;
+      (void)volume.data().Read(inode, 0, 1 << 20, view);
+      view.lock.Release();
+      (void)volume.data().Extents(inode, FilePage(0), 100);
+      (void)volume.names().ReadLink(inode);
+      if (S_ISDIR(found->mode)) WalkNames(volume, inode, walked);
+      volume.names().Forget(inode, 1);
+    }
+  }
 }
 
 void FindInodes(Volume& volume, InodeNumber number, const std::string& path,
@@ -221,6 +253,57 @@ PoolCopy::PoolCopy() {
   auto mapping = Mapping::FromDescriptor(fd, options);
   CHECK(mapping.has_value(), "{}", Describe(mapping.error()));
   mapping_ = std::move(*mapping);
+}
+
+std::byte* PoolCopy::At(MediaOffset at) {
+  // What is patched there is at most a page long.
+  const uint64_t page = RoundDown(at.value, kPageSize);
+  patched_.insert(page);
+  if (page + kPageSize < mapping_->size_bytes()) patched_.insert(page + kPageSize);
+  return mapping_->writable_base() + at.value;
+}
+
+std::unique_ptr<Mapping> PoolCopy::Copied() const {
+  PoolCopy other;
+  for (const uint64_t page : patched_) {
+    std::memcpy(other.mapping_->writable_base() + page, mapping_->writable_base() + page,
+                kPageSize);
+  }
+  return std::move(other.mapping_);
+}
+
+void PoolCopy::CheckAsItIs() {
+  for (const check::CheckMode mode : {check::CheckMode::kReport, check::CheckMode::kRepair}) {
+    check::CheckOptions options;
+    options.mode = mode;
+    const auto report = check::CheckPool(Copied(), options);
+    if (report && mode == check::CheckMode::kRepair) {
+      EXPECT_TRUE(report->clean_now()) << Summary(*report);
+    }
+  }
+}
+
+void PoolCopy::UseAsItIs() {
+  log::ToStderr(log::Level::kOff);  // each damage would be told of
+  UseDamaged();
+  log::ToStderr(log::Level::kWarning);
+}
+
+void PoolCopy::UseDamaged() const {
+  auto device = Device::Open(Copied(), {});
+  if (!device) return;
+  auto volume = Volume::Open(std::move(*device), {});
+  if (!volume) return;
+  Walked walked;
+  WalkNames(**volume, Volume::kRoot, walked);
+  NewNode node;
+  node.mode = S_IFREG | 0600;
+  const auto made = (*volume)->names().Create(Volume::kRoot, "as it is", node, Caller{});
+  if (!made) return;
+  const std::vector<std::byte> bytes(3 * kPageSize, std::byte{1});
+  (void)(*volume)->data().Write(made->inode, 0, bytes, {});
+  (*volume)->names().Forget(made->inode, 1);
+  (void)(*volume)->names().Unlink(Volume::kRoot, "as it is");
 }
 
 media::Inode& PoolCopy::Inode(InodeNumber inode) {
@@ -287,6 +370,7 @@ std::unique_ptr<Volume> PoolCopy::OpenVolume() {
 
 check::CheckReport PoolCopy::ExpectRepairable(const std::vector<std::string>& sacrificed,
                                               bool compare) {
+  UseAsItIs();
   const check::CheckReport first = Report();
   const check::CheckReport repair = Repair();
   EXPECT_TRUE(repair.clean_now()) << "still: " << Summary(repair);

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -45,7 +46,8 @@ class PoolCopy {
   PoolCopy();
 
   // --- patching; before Open
-  [[nodiscard]] std::byte* At(MediaOffset at) { return mapping_->writable_base() + at.value; }
+  [[nodiscard]] std::byte* At(MediaOffset at);
+  [[nodiscard]] uint64_t size_bytes() const { return mapping_->size_bytes(); }
   [[nodiscard]] std::byte* At(LogicalPage page) { return At(Geometry::ToMedia(page)); }
   [[nodiscard]] media::Inode& Inode(InodeNumber inode);
   void Seal(InodeNumber inode);
@@ -63,10 +65,15 @@ class PoolCopy {
   // Opens (once) and checks.
   check::CheckReport Report();
   check::CheckReport Repair();
-  // Report, Repair, Report again; fails the test unless the last is clean, and the volume opens and
-  // says of all files what the manifest says, but for those below one of `sacrificed` (paths).
-  // Returns the first report. `compare` false: leaves the manifest out, which takes most of the
-  // time.
+  // On the image as it was patched, without fsck: opens, mounts, walks all names and attributes,
+  // and changes something. Each may fail; none may crash, hang or read outside of the pool.
+  void UseAsItIs();
+  // The same of fsck: a report, and a repair, either of which may refuse the image.
+  void CheckAsItIs();
+  // UseAsItIs, Report, Repair, Report again; fails the test unless the last is clean, and the
+  // volume opens and says of all files what the manifest says, but for those below one of
+  // `sacrificed` (paths). Returns the first report. `compare` false: leaves the manifest out, which
+  // takes most of the time.
   check::CheckReport ExpectRepairable(const std::vector<std::string>& sacrificed,
                                       bool compare = true);
 
@@ -76,8 +83,11 @@ class PoolCopy {
 
  private:
   void Open();
+  [[nodiscard]] std::unique_ptr<Mapping> Copied() const;
+  void UseDamaged() const;
 
   std::unique_ptr<Mapping> mapping_;
+  std::set<uint64_t> patched_;  // pages, by their place
   std::unique_ptr<Device> device_;
   check::OpenedPool opened_;
 };
