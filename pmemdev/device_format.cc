@@ -62,12 +62,13 @@ Result<void> AllocateFixedParts(const Mapping& mapping, const Geometry& geometry
                                    media::kLabelSize);
 }
 
-Result<void> EraseSuperblocks(Persist& persist, const Geometry& geometry) {
+// The two labels, with the superblocks of an earlier pool and the signatures of whatever else was
+// there: all known ones lie in them.
+Result<void> EraseLabels(Persist& persist, const Geometry& geometry) {
   PersistStream stream = persist.NewStream();
-  for (uint32_t copy = 0; copy < media::kSuperblockCopies; ++copy) {
-    const MediaOffset at = Geometry::SuperblockCopy(copy, geometry.region_size_bytes());
-    TRY(stream.ZeroUnfenced(at, kPageSize));
-  }
+  TRY(stream.ZeroUnfenced(MediaOffset(0), media::kLabelSize));
+  TRY(stream.ZeroUnfenced(Geometry::SuperblockCopy(2, geometry.region_size_bytes()),
+                          media::kLabelSize));
   return stream.Fence();
 }
 
@@ -79,7 +80,7 @@ Result<media::Superblock> FormatWithoutSuperblocks(const Mapping& mapping,
   const media::Superblock superblock = TRY(NewSuperblock(geometry, options));
   TRY(AllocateFixedParts(mapping, geometry));
   Persist persist(mapping);
-  TRY(EraseSuperblocks(persist, geometry));
+  TRY(EraseLabels(persist, geometry));
   const GroupTable table(mapping, geometry, superblock.uuid);
   TRY(table.WriteFresh(persist, GroupIndex(0), geometry.group_count()));
   TRY(Journal::Format(persist, superblock));

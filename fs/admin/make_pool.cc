@@ -138,18 +138,6 @@ Result<void> RefuseContent(const Mapping& mapping, bool force) {
   return Failure(EEXIST, fmt::format("it holds {}. Hint: --force destroys that", *content));
 }
 
-// Old signatures go: the two labels, which hold all known ones, are zeroed. A file becomes one hole
-// where its host can do that.
-Result<void> EraseContent(const Mapping& mapping) {
-  (void)mapping.ReleaseHostSpace(MediaOffset(0), mapping.size_bytes());
-  Persist persist(mapping);
-  PersistStream stream = persist.NewStream();
-  TRY(stream.ZeroUnfenced(MediaOffset(0), media::kLabelSize));
-  TRY(stream.ZeroUnfenced(MediaOffset(mapping.size_bytes() - media::kLabelSize),
-                          media::kLabelSize));
-  return stream.Fence();
-}
-
 Result<MadePool> FormatMapping(std::unique_ptr<Mapping> mapping, const MakePoolOptions& options) {
   DeviceFormatOptions format;
   format.label = options.label;
@@ -203,7 +191,10 @@ Result<MadePool> MakePool(const MakePoolOptions& options) {
     mapping = TRY(MapLocked(options));
   }
   TRY(CheckSize(mapping->size_bytes()));
-  if (options.force && !created) TRY(EraseContent(*mapping));
+  // A file becomes one hole where its host can do that.
+  if (options.force && !created) {
+    (void)mapping->ReleaseHostSpace(MediaOffset(0), mapping->size_bytes());
+  }
   MadePool made = TRY(FormatMapping(std::move(mapping), options));
   made.created = created;
   if (created) TRY(SyncNewFile(options.path));

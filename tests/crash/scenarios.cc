@@ -4,7 +4,9 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
+#include <thread>
 
 #include <absl/container/flat_hash_set.h>
 #include <fmt/format.h>
@@ -129,6 +131,11 @@ Scenario MakeRestore(std::string name, int base, bool recreate) {
         return "restoring again: " + Describe(again.error());
       }
     }
+    const Result<SuperblockScan> scan = ReadSuperblocks(**mapping);
+    if (!scan) return "superblocks: " + Describe(scan.error());
+    if (!std::ranges::all_of(scan->same, [](bool same) { return same; })) {
+      return "a copy isn't as it was made";
+    }
     return JudgeWholePool(std::move(*mapping), digest);
   };
   return scenario;
@@ -182,6 +189,61 @@ Scenario MakeRepair(int base) {
     const std::string tree = RepairedTree(std::move(*image), found);
     if (finished && found != 0) return "repaired, but not clean";
     return tree == expected ? "" : "another tree: " + tree;
+  };
+  return scenario;
+}
+
+// A pool whose journal holds one transaction, a chmod of /a, none of whose words were stored yet.
+int WithValidLane(int base) {
+  class Copier : public JournalObserver {
+   public:
+    explicit Copier(Device& device) : device_(device) { device.journal().set_observer(this); }
+    ~Copier() override { device_.journal().set_observer(nullptr); }
+    void OnLog(uint32_t, MediaOffset, uint64_t) override {}
+    void OnRelease(uint32_t) override {}
+    void OnValid(uint32_t) override { image = CopyOfPool(device_.mapping().fd()); }
+    int image = -1;
+
+   private:
+    Device& device_;
+  };
+  auto volume = OpenPool(CopyOfPool(base));
+  CHECK(volume.has_value(), "{}", Describe(volume.error()));
+  Copier copier((*volume)->device());
+  const std::string answer =
+      VolumeSubject(**volume).Run({.kind = Kind::kChmod, .path = "/a", .mode = 0711});
+  CHECK(answer == "ok" && copier.image >= 0, "{}", answer);
+  return copier.image;
+}
+
+// What one thread's recovery replayed is over when another thread goes on.
+Scenario MakeRecoveryAndUse(int base) {
+  Scenario scenario;
+  scenario.name = "recovery, then another thread";
+  scenario.base = base;
+  scenario.run = [](std::unique_ptr<Mapping> mapping) -> Result<void> {
+    std::unique_ptr<Device> device = TRY(Device::Open(std::move(mapping), {}));
+    const std::unique_ptr<Volume> volume = TRY(Volume::Open(std::move(device), {}));
+    // Not in the lane that was replayed, which its record would take over.
+    const Lane held = volume->device().journal().Lease();
+    std::string answer;
+    std::thread([&] {
+      answer = VolumeSubject(*volume).Run({.kind = Kind::kChmod, .path = "/a", .mode = 0750});
+    }).join();
+    CHECK(answer == "ok", "{}", answer);
+    return {};
+  };
+  scenario.judge = [](const CrashPool& pool, bool finished) -> std::string {
+    auto mapping = MapPrivately(pool);
+    if (!mapping) return "mapping: " + Describe(mapping.error());
+    auto device = Device::Open(std::move(*mapping), {});
+    if (!device) return "opening: " + Describe(device.error());
+    if (std::string words = FsckFindings(**device); !words.empty()) return words;
+    auto volume = Volume::Open(std::move(*device), {});
+    if (!volume) return "volume: " + Describe(volume.error());
+    const std::string stat = VolumeSubject(**volume).Run({.kind = Kind::kStat, .path = "/a"});
+    const bool is_last = stat.starts_with("ok dir 750 ");
+    return is_last || (!finished && stat.starts_with("ok dir 711 ")) ? "" : "/a: " + stat;
   };
   return scenario;
 }
@@ -251,6 +313,7 @@ std::vector<Scenario> MakeScenarios(bool page_granular) {
   const int damaged = CopyOfPool(small);
   Damage(damaged);
   scenarios.push_back(MakeRepair(damaged));
+  scenarios.push_back(MakeRecoveryAndUse(WithValidLane(small)));
   const int marked = CopyOfPool(small);
   const std::vector<std::byte> ones(kPageSize, std::byte{1});
   Patch(marked, Geometry::ToMedia(LogicalPage(40)), ones);
