@@ -56,6 +56,7 @@ uint64_t ForEachImage(const Trace& trace, const CrashPlan& plan, CrashPool& pool
     durable.clear();
     model.Apply(trace, event, plan.skipped_site, durable);
     pool.MakeDurable(durable);
+    point.at_mark = event.kind == TraceEvent::kMark;
   };
   for (const TraceEvent& event : trace.events) {
     if (plan.durability == Granularity::kByte && event.kind == TraceEvent::kStore) {
@@ -64,7 +65,6 @@ uint64_t ForEachImage(const Trace& trace, const CrashPlan& plan, CrashPool& pool
       pass(event);
     }
     if (!goes_on) break;
-    point.at_mark = event.kind == TraceEvent::kMark;
     if (!point.at_mark) continue;
     point.marks = event.at;
     ++point.marks_passed;
