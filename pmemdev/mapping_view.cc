@@ -118,6 +118,9 @@ Result<void> MappingView::MapUpTo(uint64_t size_bytes) {
                                        capacity_bytes_, size_bytes));
   }
   if (size_bytes <= mapped_bytes_) return {};
+  // First: a map that could not be noted would stay in libpmem2's table, and its place be refused
+  // to the next one.
+  maps_.reserve(maps_.size() + 1);
   const uint64_t from = mapped_bytes_;
   const uint64_t length = size_bytes - from;
   struct pmem2_map* map = nullptr;
