@@ -13,7 +13,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <source_location>
 #include <span>
 #include <utility>
 
@@ -28,14 +27,19 @@ namespace ingot {
 enum class StoreKind : uint8_t { kCached, kNonTemporal };
 
 // Which flush or fence of the program it is. Known in test builds only, where crash tests ask what
-// would be lost without it.
-#ifdef INGOT_TEST_HOOKS
-using PersistSite = std::source_location;
-#else
+// would be lost without it. (clang 14 has no std::source_location.)
 struct PersistSite {
+#ifdef INGOT_TEST_HOOKS
+  const char* file;
+  uint32_t line;
+  static constexpr PersistSite current(const char* call_file = __builtin_FILE(),
+                                       uint32_t call_line = __builtin_LINE()) {
+    return {call_file, call_line};
+  }
+#else
   static constexpr PersistSite current() { return {}; }
-};
 #endif
+};
 
 // Tests see every store, flush and fence through this. Called on the thread that does it, before it
 // is done. The bytes are what will be at `at` afterwards, aligned out to 8-byte words.

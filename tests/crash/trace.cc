@@ -26,10 +26,10 @@ uint16_t NumberOf(const PersistSite& site) {
   const std::lock_guard lock(sites.mutex);
   const auto number = static_cast<uint16_t>(sites.names.size());
   const auto [known, is_new] =
-      sites.numbers.emplace(std::pair(site.file_name(), site.line()), number);
+      sites.numbers.emplace(std::pair(std::string(site.file), site.line), number);
   if (is_new) {
     sites.names.push_back(fmt::format(
-        "{}:{}", std::filesystem::path(site.file_name()).lexically_normal().string(), site.line()));
+        "{}:{}", std::filesystem::path(site.file).lexically_normal().string(), site.line));
   }
   return known->second;
 }

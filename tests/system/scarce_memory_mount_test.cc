@@ -61,7 +61,9 @@ std::string ReadAll(Patient& patient, const std::string& path) {
   EXPECT_EQ(patient.Try([&] {
     count = pread(fd, bytes.data(), bytes.size(), 0);
     return count < 0 ? -1 : 0;
-  }), 0) << path;
+  }),
+            0)
+      << path;
   close(fd);
   bytes.resize(count < 0 ? 0 : static_cast<size_t>(count));
   return bytes;
@@ -73,18 +75,23 @@ void Work(const std::string& top, uint64_t seed, Patient& patient) {
   for (int i = 0; i < kFiles; ++i) {
     const std::string path = fmt::format("{}/made{:0>80}", top, i);
     const std::string kept = fmt::format("{}/kept{:0>80}", top, i);
-    const std::string bytes = MakeBytes(seed + static_cast<uint64_t>(i), 100 + 997 * (i % 60));
+    const std::string bytes =
+        MakeBytes(seed + static_cast<uint64_t>(i), 100 + 997 * static_cast<uint64_t>(i % 60));
     int fd = -1;
     // O_EXCL: what was refused must not have been made.
     ASSERT_EQ(patient.Try([&] {
       return fd = open(path.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
-    }), 0) << path;
+    }),
+              0)
+        << path;
     ASSERT_TRUE(WriteAll(patient, fd, bytes)) << path;
     close(fd);
     ASSERT_EQ(patient.Try([&] {
       return setxattr(path.c_str(), "user.a", bytes.data(), std::min<size_t>(bytes.size(), 3000),
                       XATTR_CREATE);
-    }), 0) << path;
+    }),
+              0)
+        << path;
     ASSERT_EQ(patient.Try([&] { return rename(path.c_str(), kept.c_str()); }), 0) << path;
     if (i % 3 == 2) {
       ASSERT_EQ(patient.Try([&] { return unlink(kept.c_str()); }), 0) << kept;
@@ -133,8 +140,8 @@ TEST_P(ScarceMemoryMount, RefusesAndLosesNothing) {
     EXPECT_EQ(entries, 2 + kFiles / 3 * 2);
     for (int file = 0; file < kFiles; ++file) {
       if (file % 3 == 2) continue;
-      const std::string bytes =
-          MakeBytes(1000 * i + static_cast<uint64_t>(file), 100 + 997 * (file % 60));
+      const std::string bytes = MakeBytes(1000 * i + static_cast<uint64_t>(file),
+                                          100 + 997 * static_cast<uint64_t>(file % 60));
       EXPECT_TRUE(ReadAll(patients[i], fmt::format("{}/kept{:0>80}", top, file)) == bytes) << file;
     }
   }
