@@ -28,6 +28,8 @@ Result<std::unique_ptr<Device>> Device::Assemble(std::unique_ptr<Mapping> mappin
   std::unique_ptr<Device> device(new Device);
   device->mapping_ = std::move(mapping);
   device->superblock_ = superblock;
+  device->poisoned_.reserve(kMaxPoisonedPages);
+  device->bad_pages_.reserve(kMaxPoisonedPages);
   device->geometry_ = TRY(Geometry::ForRegion(superblock.region_size_bytes));
   device->group_table_ = std::make_unique<GroupTable>(*device->mapping_, device->geometry_,
                                                       device->superblock_.uuid);
@@ -110,7 +112,6 @@ Result<void> Device::ReportFault(const std::byte* address) const {
     const std::lock_guard lock(mutex_);
     first_time = std::ranges::find(poisoned_, at, &PoisonedPage::at) == poisoned_.end();
     if (first_time && poisoned_.size() < kMaxPoisonedPages) poisoned_.push_back({at, kind});
-    has_poison_.store(true, std::memory_order_relaxed);
   }
   if (first_time) {
     log::Failed("fault: offset={} kind={} errno={}", at.value,
@@ -121,7 +122,16 @@ Result<void> Device::ReportFault(const std::byte* address) const {
 
 void Device::MarkPoisoned(MediaOffset at) const {
   const Result<LogicalPage> page = geometry_.PageAt(at);
-  if (!page.has_value() || page_array_ == nullptr) return;
+  if (!page.has_value()) return;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto place = std::ranges::lower_bound(bad_pages_, *page);
+    const bool is_known = place != bad_pages_.end() && *place == *page;
+    // Reserved: a fault must be remembered also when memory is short.
+    if (!is_known && bad_pages_.size() < kMaxPoisonedPages) bad_pages_.insert(place, *page);
+    has_poison_.store(true, std::memory_order_relaxed);
+  }
+  if (page_array_ == nullptr) return;
   // On the device the descriptor may itself be what can't be touched.
   (void)poison::Run([&] {
     PageDescriptor* descriptor = page_array_->Peek(*page);
@@ -137,11 +147,8 @@ std::vector<PoisonedPage> Device::poisoned_pages() const {
 uint64_t Device::PagesBeforePoison(LogicalPage first, uint64_t pages) const {
   if (!has_poison()) return pages;
   const std::lock_guard lock(mutex_);
-  for (const PoisonedPage& bad : poisoned_) {
-    const Result<LogicalPage> page = geometry_.PageAt(bad.at);
-    if (page && *page >= first && *page < first + pages) pages = *page - first;
-  }
-  return pages;
+  const auto bad = std::ranges::lower_bound(bad_pages_, first);
+  return bad == bad_pages_.end() ? pages : std::min<uint64_t>(pages, *bad - first);
 }
 
 bool Device::writable() const { return !mapping_->read_only() && !persist_->failed(); }

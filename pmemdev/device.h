@@ -135,8 +135,9 @@ class Device {
 
   static constexpr size_t kMaxPoisonedPages = 4096;  // remembered; more are reported, not listed
   mutable std::atomic<bool> has_poison_{false};
-  mutable std::mutex mutex_;  // guards the two below
+  mutable std::mutex mutex_;  // guards what is below
   mutable std::vector<PoisonedPage> poisoned_;
+  mutable std::vector<LogicalPage> bad_pages_;  // media errors of the logical space, sorted
   mutable std::string read_only_reason_;
 };
 
