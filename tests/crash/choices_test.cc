@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Which images are looked at.
-#include "tests/crash/choices.h"
+#include "tests/support/choices.h"
 
 #include <gtest/gtest.h>
 

@@ -16,7 +16,6 @@
 #include <CLI/CLI.hpp>
 
 #include "pmemdev/base/checksum.h"
-#include "pmemdev/base/log.h"
 #include "tests/crash/explorer.h"
 
 namespace ingot::tests {

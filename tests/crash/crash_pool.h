@@ -11,8 +11,8 @@
 #include <span>
 #include <vector>
 
-#include "tests/crash/memory_model.h"
-#include "tests/crash/trace.h"
+#include "tests/support/memory_model.h"
+#include "tests/support/trace.h"
 
 namespace ingot::tests {
 

@@ -2,7 +2,7 @@
 // The walk: what is certain goes to the pool, what isn't is chosen from.
 #include "tests/crash/crasher.h"
 
-#include "tests/crash/choices.h"
+#include "tests/support/choices.h"
 
 namespace ingot::tests {
 namespace {

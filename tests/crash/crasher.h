@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "tests/crash/crash_pool.h"
-#include "tests/crash/memory_model.h"
-#include "tests/crash/trace.h"
+#include "tests/support/memory_model.h"
+#include "tests/support/trace.h"
 
 namespace ingot::tests {
 

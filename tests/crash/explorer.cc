@@ -71,7 +71,6 @@ Explorer::Explorer(int base, ExplorerOptions options)
       check_(WithoutAlias(options_.pool), options_.durability, EmptyBytes(base, options_.pool)) {}
 
 Explorer::Recording Explorer::Record(const std::vector<const CrashOperation*>& operations) {
-  ++counts_.runs;
   const FixedChance fixed(true);
   TraceRecorder recorder;
   PoolOptions options = options_.pool;
@@ -146,10 +145,6 @@ std::string Explorer::Check(const std::vector<WordStore>& kept, uint64_t hash,
     pool_.SaveImage(options_.save_violation_to);
   }
   return violation;
-}
-
-std::string Explorer::Run(const std::vector<const CrashOperation*>& operations, size_t first) {
-  return Crash(Record(operations), first);
 }
 
 }  // namespace ingot::tests

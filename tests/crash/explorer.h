@@ -13,11 +13,11 @@
 
 #include <absl/container/flat_hash_set.h>
 
-#include "tests/crash/choices.h"
 #include "tests/crash/crasher.h"
 #include "tests/crash/image_check.h"
 #include "tests/crash/operations.h"
 #include "tests/crash/oracle.h"
+#include "tests/support/choices.h"
 
 namespace ingot::tests {
 
@@ -34,7 +34,6 @@ struct ExplorerOptions {
 };
 
 struct ExplorerCounts {
-  uint64_t runs = 0;
   uint64_t points = 0;      // fences and ends of operations
   uint64_t duplicates = 0;  // images seen before with the same oracle
   uint64_t distinct = 0;    // images by their bytes
@@ -45,17 +44,14 @@ class Explorer {
   // The base is only read; its descriptor stays the caller's.
   Explorer(int base, ExplorerOptions options);
 
-  // Runs the operations one after another and crashes them from the `first`-th on (0: all). "" or
-  // the first violation, with the image saved beside it.
-  [[nodiscard]] std::string Run(const std::vector<const CrashOperation*>& operations, size_t first);
-
-  // The two halves of Run, for mutants: what was recorded can be crashed again and again.
   struct Recording {
     Trace trace;
     std::vector<Oracle> oracles;  // the i-th holds before operation i returned; one more at the end
     std::vector<std::string> answers;
   };
+  // Runs the operations one after another.
   [[nodiscard]] Recording Record(const std::vector<const CrashOperation*>& operations);
+  // Crashes what was recorded from the `first`-th operation on (0: all). "" or the first violation.
   [[nodiscard]] std::string Crash(const Recording& recording, size_t first);
 
   void set_images_per_point(size_t images) { options_.images_per_point = images; }

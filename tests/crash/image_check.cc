@@ -11,7 +11,7 @@
 
 #include "fs/check/check.h"
 #include "pmemdev/base/checksum.h"
-#include "tests/crash/choices.h"
+#include "tests/support/choices.h"
 
 namespace ingot::tests {
 namespace {

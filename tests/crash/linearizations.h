@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/crash/trace.h"
+#include "tests/support/trace.h"
 #include "tests/volume/pools.h"
 
 namespace ingot::tests {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What is durable when, on each kind of medium.
-#include "tests/crash/memory_model.h"
+#include "tests/support/memory_model.h"
 
 #include <gtest/gtest.h>
 

@@ -195,21 +195,9 @@ Scenario MakeRepair(int base) {
 
 // A pool whose journal holds one transaction, a chmod of /a, none of whose words were stored yet.
 int WithValidLane(int base) {
-  class Copier : public JournalObserver {
-   public:
-    explicit Copier(Device& device) : device_(device) { device.journal().set_observer(this); }
-    ~Copier() override { device_.journal().set_observer(nullptr); }
-    void OnLog(uint32_t, MediaOffset, uint64_t) override {}
-    void OnRelease(uint32_t) override {}
-    void OnValid(uint32_t) override { image = CopyOfPool(device_.mapping().fd()); }
-    int image = -1;
-
-   private:
-    Device& device_;
-  };
   auto volume = OpenPool(CopyOfPool(base));
   CHECK(volume.has_value(), "{}", Describe(volume.error()));
-  Copier copier((*volume)->device());
+  CopyWhenValid copier((*volume)->device());
   const std::string answer =
       VolumeSubject(**volume).Run({.kind = Kind::kChmod, .path = "/a", .mode = 0711});
   CHECK(answer == "ok" && copier.image >= 0, "{}", answer);

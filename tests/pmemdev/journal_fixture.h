@@ -15,7 +15,7 @@
 #include "pmemdev/journal_record.h"
 #include "pmemdev/mapping.h"
 #include "pmemdev/persist.h"
-#include "tests/pmemdev/store_trace.h"
+#include "tests/pmemdev/trace_crashes.h"
 #include "tests/support/test_region.h"
 
 namespace ingot::tests {

@@ -47,21 +47,21 @@ Transaction RandomTransaction(uint64_t seed) {
 }
 
 // Commits, returning what the medium saw; the region is left as it was before.
-StoreTrace TraceCommit(JournalRegion& region, const Transaction& transaction) {
-  StoreTrace trace;
+Trace TraceCommit(JournalRegion& region, const Transaction& transaction) {
+  TraceRecorder recorder;
   region.Poke(transaction.Before());
   {
     Lane lane = region.journal().Lease();
     for (const auto& [at, words] : transaction.runs) {
       EXPECT_TRUE(lane.Log(at, words).has_value());
     }
-    region.persist().set_observer(&trace);
+    region.persist().set_observer(&recorder);
     PersistStream stream = region.persist().NewStream();
     EXPECT_TRUE(lane.Commit(stream).has_value());
     region.persist().set_observer(nullptr);
   }
   EXPECT_EQ(region.PeekAll(transaction.After()), transaction.After());
-  return trace;
+  return recorder.trace();
 }
 
 enum class Outcome { kOld, kNew, kTorn };
@@ -80,21 +80,21 @@ void Restore(JournalRegion& region, const WordMap& start, const WordMap& image) 
 }
 
 void ExpectNothingLeft(JournalRegion& region) {
-  StoreTrace idle;
+  TraceRecorder idle;
   region.persist().set_observer(&idle);
   const ReplayReport again = region.journal().Replay().value();
   region.persist().set_observer(nullptr);
   EXPECT_EQ(again.valid_lanes, 0u);
-  EXPECT_EQ(idle.fences(), 0u);
+  EXPECT_EQ(FencesIn(idle.trace()), 0u);
   for (uint32_t lane = 0; lane < media::kLaneCount; ++lane) {
     EXPECT_EQ(region.Peek(RecordPlace(lane)), 0u) << "torn records are cleared too";
   }
 }
 
 // The state at every word that the trace may change, before it ran.
-WordMap StartOf(const JournalRegion& region, const StoreTrace& trace, const WordMap& overrides) {
+WordMap StartOf(const JournalRegion& region, const Trace& trace, const WordMap& overrides) {
   WordMap start;
-  trace.EnumerateCrashes(0, 0, [&](const WordMap& image, size_t) {
+  EnumerateCrashes(trace, 2, 0, [&](const WordMap& image, size_t) {
     for (const auto& [at, unused] : image) start.try_emplace(at, 0);
   });
   for (auto& [at, word] : start) {
@@ -107,15 +107,16 @@ WordMap StartOf(const JournalRegion& region, const StoreTrace& trace, const Word
 // Replays the crashed region; then crashes the replay everywhere and replays that.
 void CrashRecovery(JournalRegion& region, const WordMap& crashed, const Transaction& transaction,
                    Outcome wanted) {
-  StoreTrace trace;
-  region.persist().set_observer(&trace);
+  TraceRecorder recorder;
+  region.persist().set_observer(&recorder);
   ASSERT_TRUE(region.journal().Replay().has_value());
   region.persist().set_observer(nullptr);
   ASSERT_EQ(Judge(region, transaction), wanted);
   ExpectNothingLeft(region);
-  trace.EnumerateCrashes(8, 3, [&](const WordMap& image, size_t fences) {
+  const Trace& trace = recorder.trace();
+  EnumerateCrashes(trace, 24, 3, [&](const WordMap& image, size_t fences) {
     Restore(region, crashed, image);
-    if (fences == trace.fences()) ExpectNothingLeft(region);  // its end is durable
+    if (fences == FencesIn(trace)) ExpectNothingLeft(region);  // its end is durable
     ASSERT_TRUE(region.journal().Replay().has_value());
     ASSERT_EQ(Judge(region, transaction), wanted) << "a crash inside recovery";
     ExpectNothingLeft(region);
@@ -135,12 +136,12 @@ TEST(JournalCrash, EveryFenceLeavesAllOrNothing) {
     ASSERT_EQ(pread(region.mapping().fd(), lane_before.data(), lane_before.size(),
                     static_cast<off_t>(Geometry::Lane(0).value)),
               static_cast<ssize_t>(lane_before.size()));
-    const StoreTrace trace = TraceCommit(region, transaction);
-    ASSERT_EQ(trace.fences(), 3u);
+    const Trace trace = TraceCommit(region, transaction);
+    ASSERT_EQ(FencesIn(trace), 3u);
     region.Poke(Geometry::Lane(0), lane_before.data(), lane_before.size());
     const WordMap start = StartOf(region, trace, transaction.Before());
 
-    trace.EnumerateCrashes(100, seed, [&](const WordMap& image, size_t fences) {
+    EnumerateCrashes(trace, 150, seed, [&](const WordMap& image, size_t fences) {
       if (testing::Test::HasFatalFailure()) return;
       ++images;
       Restore(region, start, image);

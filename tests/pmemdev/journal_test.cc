@@ -77,8 +77,8 @@ TEST(JournalLog, JoinsNoFurtherThanARunCanCount) {
 
 TEST(JournalLog, DroppingALaneLeavesNothing) {
   JournalRegion region;
-  StoreTrace trace;
-  region.persist().set_observer(&trace);
+  TraceRecorder recorder;
+  region.persist().set_observer(&recorder);
   {
     Lane lane = region.journal().Lease();
     ASSERT_TRUE(lane.Log(region.DataWord(0), Words{1, 2}).has_value());
@@ -91,12 +91,12 @@ TEST(JournalLog, DroppingALaneLeavesNothing) {
     EXPECT_TRUE(empty.Commit(stream).has_value());
   }
   size_t images = 0;
-  trace.EnumerateCrashes(0, 1, [&](const WordMap& image, size_t) {
+  EnumerateCrashes(recorder.trace(), 4, 1, [&](const WordMap& image, size_t) {
     ++images;
     EXPECT_TRUE(image.empty());
   });
   EXPECT_GT(images, 0u);
-  EXPECT_EQ(trace.fences(), 0u);
+  EXPECT_EQ(FencesIn(recorder.trace()), 0u);
 }
 
 TEST(JournalLogDeathTest, APlaceOutsideGroupsIsOurBug) {
@@ -110,23 +110,23 @@ TEST(JournalLogDeathTest, APlaceOutsideGroupsIsOurBug) {
 // I10: three fences, each touched line flushed once, however the words were logged.
 TEST(JournalCommit, CostsThreeFencesAndOneFlushALine) {
   JournalRegion region;
-  StoreTrace trace;
+  TraceRecorder recorder;
   {
     Lane lane = region.journal().Lease();
     for (uint64_t i = 0; i < 20; ++i) {  // 20 words on 4 lines, in no order
       ASSERT_TRUE(lane.Log(region.DataWord((i * 7) % 20 + 4), Words{i + 1}).has_value());
     }
     ASSERT_TRUE(lane.Log(Geometry::GroupEntryAt(GroupIndex(0)), Words{5, 6}).has_value());
-    region.persist().set_observer(&trace);
+    region.persist().set_observer(&recorder);
     PersistStream stream = region.persist().NewStream();
     ASSERT_TRUE(lane.Commit(stream).has_value());
     region.persist().set_observer(nullptr);
   }
-  EXPECT_EQ(trace.fences(), 3u);
-  EXPECT_TRUE(trace.each_line_flushed_once());
+  EXPECT_EQ(FencesIn(recorder.trace()), 3u);
+  EXPECT_TRUE(FlushesEachLineOnce(recorder.trace()));
   // Words 4..23 are on lines 0, 1, 2; one line of the group table; the end of the record, which is
   // no whole line; the lane's checksum.
-  EXPECT_EQ(trace.flushed_lines(), 3u + 1 + 1 + 1);
+  EXPECT_EQ(FlushedLinesIn(recorder.trace()), 3u + 1 + 1 + 1);
 }
 
 struct InFlight : JournalObserver {

@@ -59,4 +59,18 @@ void AddAttributeFaultCases(std::vector<FaultCase>& cases);
   return uint64_t{0};
 }
 
+// One call on the inode at a path, whose result is of no interest.
+template <typename Call>
+[[nodiscard]] FaultCase OnInode(std::string name, std::string path, Call call) {
+  return {std::move(name),
+          [path = std::move(path), call](Volume& volume, Fault& fault, uint64_t) {
+            const InodeNumber inode = InodeAt(volume, path);
+            const Armed armed(fault);
+            return Counted(NoThrow([&]() -> Result<void> {
+              TRY(call(volume, inode));
+              return {};
+            }));
+          }};
+}
+
 }  // namespace ingot::tests

@@ -36,19 +36,6 @@ std::vector<std::byte> Value(uint64_t size_bytes) {
   return {view.begin(), view.end()};
 }
 
-template <typename Call>
-FaultCase OnInode(std::string name, std::string path, Call call) {
-  return {std::move(name),
-          [path = std::move(path), call](Volume& volume, Fault& fault, uint64_t) {
-            const InodeNumber inode = InodeAt(volume, path);
-            const Armed armed(fault);
-            return Counted(NoThrow([&]() -> Result<void> {
-              TRY(call(volume, inode));
-              return {};
-            }));
-          }};
-}
-
 void AddXattrCases(std::vector<FaultCase>& cases) {
   cases.push_back(SetXattr("setxattr_in_the_inode", "/d/inline", "user.x", Value(10)));
   cases.push_back(SetXattr("setxattr_beside_records", "/d/full", "user.x", Value(100)));

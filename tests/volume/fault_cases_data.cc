@@ -136,19 +136,6 @@ void AddCopies(std::vector<FaultCase>& cases) {
   cases.push_back(Copy("copy_that_drops_a_capability", {"/d/whole", 0, "/d/capable", 0, 9000}));
 }
 
-template <typename Call>
-FaultCase Read(std::string name, std::string path, Call call) {
-  return {std::move(name),
-          [path = std::move(path), call](Volume& volume, Fault& fault, uint64_t) {
-            const InodeNumber inode = InodeAt(volume, path);
-            const Armed armed(fault);
-            return Counted(NoThrow([&]() -> Result<void> {
-              TRY(call(volume.data(), inode));
-              return {};
-            }));
-          }};
-}
-
 }  // namespace
 
 void AddDataFaultCases(std::vector<FaultCase>& cases) {
@@ -156,12 +143,12 @@ void AddDataFaultCases(std::vector<FaultCase>& cases) {
   AddTruncations(cases);
   AddFallocations(cases);
   AddCopies(cases);
-  cases.push_back(Read("read", "/d/many", [](FileData& data, InodeNumber inode) -> Result<void> {
+  cases.push_back(OnInode("read", "/d/many", [](Volume& volume, InodeNumber inode) -> Result<void> {
     ReadView view;
-    return data.Read(inode, 0, kMiB, view);
+    return volume.data().Read(inode, 0, kMiB, view);
   }));
-  cases.push_back(Read("extents", "/d/many", [](FileData& data, InodeNumber inode) {
-    return data.Extents(inode, FilePage(0), 1000);
+  cases.push_back(OnInode("extents", "/d/many", [](Volume& volume, InodeNumber inode) {
+    return volume.data().Extents(inode, FilePage(0), 1000);
   }));
 }
 

@@ -136,23 +136,6 @@ std::vector<Operation> NameHistory() {
   return made;
 }
 
-class CopyWhenValid : public JournalObserver {
- public:
-  explicit CopyWhenValid(Device& device) : device_(device) { device.journal().set_observer(this); }
-  ~CopyWhenValid() override { device_.journal().set_observer(nullptr); }
-  void OnLog(uint32_t, MediaOffset, uint64_t) override {}
-  void OnRelease(uint32_t) override {}
-  void OnValid(uint32_t lane) override {
-    image = CopyOfPool(device_.mapping().fd());
-    valid_lane = lane;
-  }
-  int image = -1;
-  uint32_t valid_lane = 0;
-
- private:
-  Device& device_;
-};
-
 struct Made {
   std::string image;
   std::string tree;

@@ -221,29 +221,12 @@ TEST(VolumePoison, UnderWhatFsckLooksAt) {
 // An image with one long valid lane, and what it will be after recovery.
 class RecoveryPoison : public ::testing::Test {
  protected:
-  class Copier : public JournalObserver {
-   public:
-    explicit Copier(Device& device) : device_(device) { device.journal().set_observer(this); }
-    ~Copier() override { device_.journal().set_observer(nullptr); }
-    void OnLog(uint32_t, MediaOffset, uint64_t) override {}
-    void OnRelease(uint32_t) override {}
-    void OnValid(uint32_t lane) override {
-      if (image < 0) image = CopyOfPool(device_.mapping().fd());
-      valid_lane = lane;
-    }
-    int image = -1;
-    uint32_t valid_lane = 0;
-
-   private:
-    Device& device_;
-  };
-
   void SetUp() override {
     pool_ = PreparedPool();
     const InodeNumber large = InodeAt(pool_->volume(), "/e/large");
     ASSERT_OK(pool_->volume().attributes().SetFlags(large, media::kInodeAtomic,
                                                     media::kInodeAtomic));
-    Copier copier(pool_->device());
+    CopyWhenValid copier(pool_->device());
     // Logged data: the record is six pages long, and names six.
     pool_->Run({.kind = Kind::kWrite, .path = "/e/large", .offset = 70'000, .size = 20'000,
                 .seed = 99});

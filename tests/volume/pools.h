@@ -43,6 +43,27 @@ struct PoolOptions {
 // The inode at a path, without a reference; fails the test if there is none.
 [[nodiscard]] InodeNumber InodeAt(Volume& volume, const std::string& path);
 
+// Copies the pool when the first transaction's record is durable, before its words are stored.
+class CopyWhenValid : public JournalObserver {
+ public:
+  explicit CopyWhenValid(Device& device) : device_(device) { device.journal().set_observer(this); }
+  ~CopyWhenValid() override { device_.journal().set_observer(nullptr); }
+  CopyWhenValid(const CopyWhenValid&) = delete;
+  void OnLog(uint32_t, MediaOffset, uint64_t) override {}
+  void OnRelease(uint32_t) override {}
+  void OnValid(uint32_t lane) override {
+    if (image >= 0) return;
+    image = CopyOfPool(device_.mapping().fd());
+    valid_lane = lane;
+  }
+
+  int image = -1;  // its user's to close
+  uint32_t valid_lane = 0;
+
+ private:
+  Device& device_;
+};
+
 // A volume and the model that says what it must be.
 class ModelledPool {
  public:

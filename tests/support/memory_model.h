@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include "tests/crash/trace.h"
+#include "tests/support/trace.h"
 
 namespace ingot::tests {
 

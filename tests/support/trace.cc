@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Recording, and the process's list of sites.
-#include "tests/crash/trace.h"
+#include "tests/support/trace.h"
 
 #include <cstring>
 #include <filesystem>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A choice is a number per item; what the number means depends on the item's kind.
-#include "tests/crash/choices.h"
+#include "tests/support/choices.h"
 
 #include <algorithm>
 #include <random>

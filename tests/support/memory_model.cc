@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The three kinds of durability over one table of pending units.
-#include "tests/crash/memory_model.h"
+#include "tests/support/memory_model.h"
 
 #include <algorithm>
 

@@ -13,7 +13,7 @@
 #include <functional>
 #include <vector>
 
-#include "tests/crash/memory_model.h"
+#include "tests/support/memory_model.h"
 
 namespace ingot::tests {
 
