@@ -206,6 +206,8 @@ int Program::Run() {
 int Main(int argc, char** argv) {
   Arguments arguments;
   CLI::App app("Crashes every pair of operations");
+  // Sanitized builds narrow an exploration by repeating an option.
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.add_option("--base", arguments.base, "small, large, crowded or full");
   app.add_option("--durability", arguments.durability, "cache-line, byte or page")
       ->check(CLI::IsMember({"cache-line", "byte", "page"}));
