@@ -20,6 +20,7 @@ inline constexpr uint32_t kInodeMagic = 0x444F4E49;          // "INOD"
 inline constexpr uint32_t kTreeNodeMagic = 0x45455254;       // "TREE"
 inline constexpr uint32_t kDirectoryLeafMagic = 0x46414544;  // "DEAF"
 inline constexpr uint32_t kXattrMagic = 0x52545458;          // "XTTR"
+inline constexpr uint32_t kLedgerMagic = 0x4744454C;         // "LEDG"
 
 inline constexpr uint64_t kInodeSize = 512;
 inline constexpr uint64_t kInodesPerPage = kPageSize / kInodeSize;
@@ -47,7 +48,8 @@ enum class BodyForm : uint8_t {
   kEmpty = 0,   // no data, no records
   kInline = 1,  // body_bytes bytes of data (or a symlink's target)
   kTree = 2,    // body_bytes / 16 records: the root of a tree of tree_height levels below it
-  kBacked = 3,  // data in backing file `backing_file`
+  kBacked = 3,  // data in backing file `backing_file`; with kInodeOrphan, body_bytes and
+                // tree_height tell of extents that are still to be freed, as for kTree
 };
 
 inline constexpr uint32_t kInodeTailSize = 336;
@@ -78,7 +80,7 @@ struct Inode {
   uint32_t birth_nanoseconds;
   uint64_t parent;        // directories: inode of the parent; else 0
   uint64_t device;        // block and character devices: dev_t as the kernel encodes it; else 0
-  uint64_t backing_file;  // kBacked: its number; else 0
+  uint64_t backing_file;  // kBacked: its number, never 0; else 0
   uint64_t xattr_page;    // head page of external extended attributes, 0 if none
   uint64_t entry_count;   // directories: entries without "." and ".."
   uint32_t project;
@@ -226,5 +228,18 @@ static_assert(sizeof(XattrHead) == 40);
 inline constexpr uint32_t kXattrInHeadBytes = kPageSize - sizeof(XattrHead);  // 4,056
 // A run: first page in bits 0..47, pages - 1 in bits 48..62.
 inline constexpr uint32_t kMaxXattrRuns = kXattrInHeadBytes / 8;  // 507
+
+// In directory pools: which backing files may exist although no inode has them. A number is here,
+// or is one inode's `backing_file`, or was never handed out, or its file is gone for good. One
+// block, at a fixed place, owned by no inode (owner, owner_generation, level and count are 0);
+// belongs to the ledger's lock. docs/backed-files.md.
+inline constexpr uint32_t kLedgerPage = 3;  // of group 0; page 0 to 2 are reserved in every group
+inline constexpr uint32_t kLedgerPlaces = 507;
+struct BackingLedger {
+  BlockHeader header;
+  uint64_t next_number;                         // the lowest that was never handed out; from 1 on
+  std::array<uint64_t, kLedgerPlaces> numbers;  // in any order; 0: an empty place
+};
+static_assert(sizeof(BackingLedger) == kPageSize);
 
 }  // namespace ingot::media

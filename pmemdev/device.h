@@ -34,6 +34,7 @@ struct DeviceFormatOptions {
   media::Uuid uuid{};        // all zero: random
   uint64_t hash_seed = 0;    // 0: random
   int64_t created_seconds = 0;  // 0: now
+  uint64_t features_incompatible = 0;
 };
 
 enum class PageArrayChoice { kAuto, kDevice, kDram };  // kAuto: dram for plain files, else device

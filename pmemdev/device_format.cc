@@ -39,6 +39,7 @@ Result<media::Superblock> NewSuperblock(const Geometry& geometry,
   superblock.format_version = media::kFormatVersion;
   superblock.sequence = 1;
   superblock.uuid = options.uuid == media::Uuid{} ? TRY(RandomUuid()) : options.uuid;
+  superblock.features_incompatible = options.features_incompatible;
   superblock.region_size_bytes = geometry.region_size_bytes();
   superblock.logical_page_count = geometry.page_count();
   superblock.page_size_bytes = static_cast<uint32_t>(kPageSize);

@@ -34,10 +34,14 @@ inline constexpr uint64_t kGroupTableSize = kHugePageSize;
 inline constexpr uint64_t kPageArraySize = kHugePageSize;       // 32,768 descriptors of 64 B
 inline constexpr uint64_t kGroupSize = kPageArraySize + kGroupDataSize;  // 130 MiB
 
+// Incompatible feature: the pool is a directory, and the region only part of it. The device layer
+// hands the bit on; what lies beside the region is fs/core's business.
+inline constexpr uint64_t kFeatureDirectoryPool = 1 << 0;
+
 // Feature bits that this program knows, of each kind.
 inline constexpr uint64_t kFeaturesCompatible = 0;
 inline constexpr uint64_t kFeaturesReadOnlyCompatible = 0;
-inline constexpr uint64_t kFeaturesIncompatible = 0;
+inline constexpr uint64_t kFeaturesIncompatible = kFeatureDirectoryPool;
 
 // Static facts of a pool. Three equal copies; a copy is whole if magic and checksum are, and the
 // whole copy with the highest sequence wins. The struct keeps its meaning in every later version,
@@ -90,7 +94,7 @@ struct LaneHeader {
   uint32_t lane_count;
   uint64_t hash_seed;  // copies of the superblock's, for its re-creation
   int64_t created_seconds;
-  uint64_t reserved;
+  uint64_t features_incompatible;
 };
 template <>
 inline constexpr auto kFieldsOf<LaneHeader> = std::array{
@@ -102,7 +106,7 @@ inline constexpr auto kFieldsOf<LaneHeader> = std::array{
     INGOT_FIELD(LaneHeader, lane_count, kUnsigned),
     INGOT_FIELD(LaneHeader, hash_seed, kHex),
     INGOT_FIELD(LaneHeader, created_seconds, kSigned),
-    INGOT_FIELD(LaneHeader, reserved, kHex),
+    INGOT_FIELD(LaneHeader, features_incompatible, kHex),
 };
 static_assert(sizeof(LaneHeader) == kCacheLineSize &&
               FieldsCover(kFieldsOf<LaneHeader>, sizeof(LaneHeader)));

@@ -18,6 +18,7 @@ media::LaneHeader MakeLaneHeader(const media::Superblock& superblock, uint32_t l
   header.lane_count = superblock.lane_count;
   header.hash_seed = superblock.hash_seed;
   header.created_seconds = superblock.created_seconds;
+  header.features_incompatible = superblock.features_incompatible;
   header.checksum =
       BlockChecksum(BytesOf(header), offsetof(media::LaneHeader, checksum), lane);
   return header;

@@ -66,6 +66,7 @@ Result<media::Superblock> RecreateSuperblock(const Mapping& mapping) {
   superblock.lane_count = media::kLaneCount;
   superblock.created_seconds = header->created_seconds;
   superblock.hash_seed = header->hash_seed;
+  superblock.features_incompatible = header->features_incompatible;
   Seal(superblock);
   return superblock;
 }

@@ -68,7 +68,7 @@ bool AssignTime(int64_t& seconds, uint32_t& nanoseconds, const std::optional<Tim
 
 }  // namespace
 
-Attributes AttributesOf(const media::Inode& inode) {
+Attributes StoredAttributesOf(const media::Inode& inode) {
   return Attributes{
       .inode = InodeNumber(inode.number),
       .generation = inode.generation,
@@ -112,7 +112,7 @@ bool ClearSetIds(media::Inode& inode) {
 Result<Attributes> AttributeOperations::Get(InodeNumber number) {
   const SharedInodeLock lock(core_.locks, number);
   const media::Inode inode = TRY(core_.reader.ReadInode(number));
-  return AttributesOf(inode);
+  return core_.AttributesOf(inode);
 }
 
 Result<Attributes> AttributeOperations::Set(InodeNumber number, const AttributeChange& change) {
@@ -137,8 +137,23 @@ Result<Attributes> AttributeOperations::Set(InodeNumber number, const AttributeC
   Transaction transaction(*core_.allocator, core_.reader);
   media::Inode* inode = TRY(transaction.EditInode(number));
   TRY(CheckAllowed(*inode, others));
+  TRY(SetHostTimes(*inode, others));
   if (TRY(Apply(transaction, *inode, others))) TRY(transaction.Commit());
-  return AttributesOf(*inode);
+  return core_.AttributesOf(*inode);
+}
+
+// Before ours: an error of the host must leave the rest as it was.
+Result<void> AttributeOperations::SetHostTimes(const media::Inode& inode,
+                                               const AttributeChange& change) const {
+  if (inode.body_form != media::BodyForm::kBacked || !ChangesTimes(change)) return {};
+  const auto time_of = [](const std::optional<Time>& time) {
+    struct timespec result {};
+    result.tv_sec = time ? time->seconds : 0;
+    result.tv_nsec = time ? static_cast<long>(time->nanoseconds) : UTIME_OMIT;
+    return result;
+  };
+  const auto file = TRY(core_.FileOf(inode));
+  return file->SetTimes(time_of(change.atime), time_of(change.mtime));
 }
 
 Result<bool> AttributeOperations::Apply(Transaction& transaction, media::Inode& inode,
@@ -191,6 +206,10 @@ Result<void> AttributeOperations::SetFlags(InodeNumber number, uint32_t mask, ui
   const uint32_t after = (inode->flags & ~taken) | (flags & taken);
   if (after == inode->flags) return {};
   if ((inode->flags & after & media::kInodeImmutable) != 0) return Failure(EPERM);
+  const bool is_backed = inode->body_form == media::BodyForm::kBacked;
+  if (is_backed && (after & media::kInodeAtomic) != 0) {
+    return Failure(EOPNOTSUPP, "a backed file can't be atomic");
+  }
   inode->flags = after;
   SetChanged(*inode, CurrentTime());
   return transaction.Commit();
@@ -218,7 +237,8 @@ void AttributeOperations::TouchAtime(InodeNumber number) {
   const Time now = CurrentTime();
   const auto is_due = [&](const media::Inode& inode) {
     if ((inode.flags & media::kInodeNoAtime) != 0) return false;
-    const Attributes old = AttributesOf(inode);
+    if (inode.body_form == media::BodyForm::kBacked) return false;  // the host's business
+    const Attributes old = StoredAttributesOf(inode);
     if (rule == AtimeMode::kStrict) return old.atime != now;
     return old.atime <= old.mtime || old.atime <= old.ctime ||
            now.seconds - old.atime.seconds >= kSecondsPerDay;

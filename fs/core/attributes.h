@@ -12,7 +12,8 @@ namespace ingot {
 class FileData;
 class Xattrs;
 
-[[nodiscard]] Attributes AttributesOf(const media::Inode& inode);
+// What the inode itself says; Core::AttributesOf is what to tell others.
+[[nodiscard]] Attributes StoredAttributesOf(const media::Inode& inode);
 void SetModified(media::Inode& inode, Time now);  // mtime and ctime
 void SetChanged(media::Inode& inode, Time now);   // ctime
 // Clears S_ISUID, and S_ISGID if group-executable, of a regular file; true if anything changed.
@@ -39,6 +40,7 @@ class AttributeOperations {
   void TouchAtime(InodeNumber inode);
 
  private:
+  Result<void> SetHostTimes(const media::Inode& inode, const AttributeChange& change) const;
   // True if the edited inode differs; ctime then follows.
   Result<bool> Apply(Transaction& transaction, media::Inode& inode, const AttributeChange& change);
   Result<bool> ApplyToXattrs(Transaction& transaction, media::Inode& inode,

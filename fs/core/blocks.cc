@@ -33,8 +33,13 @@ bool IsBodyPlausible(const media::Inode& inode) {
     case media::BodyForm::kTree:
       return (file_like || S_ISDIR(inode.mode)) && inode.body_bytes != 0 &&
              inode.body_bytes % media::kRecordSize == 0;
-    case media::BodyForm::kBacked:
-      return S_ISREG(inode.mode) && inode.backing_file != 0 && inode.body_bytes == 0;
+    case media::BodyForm::kBacked: {
+      const bool has_leftovers = inode.body_bytes != 0;
+      const bool may_have = (inode.flags & media::kInodeOrphan) != 0;
+      return S_ISREG(inode.mode) && inode.backing_file != 0 && inode.size_bytes == 0 &&
+             (has_leftovers ? may_have && inode.body_bytes % media::kRecordSize == 0
+                            : inode.tree_height == 0);
+    }
   }
   return false;
 }
@@ -64,6 +69,8 @@ uint32_t MagicOf(BlockKind kind) {
       return media::kDirectoryLeafMagic;
     case BlockKind::kXattrHead:
       return media::kXattrMagic;
+    case BlockKind::kLedger:
+      return media::kLedgerMagic;
   }
   return 0;
 }

@@ -17,7 +17,7 @@
 
 namespace ingot {
 
-enum class BlockKind : uint8_t { kTreeNode, kDirectoryLeaf, kXattrHead };
+enum class BlockKind : uint8_t { kTreeNode, kDirectoryLeaf, kXattrHead, kLedger };
 
 // What a block must be to be believed.
 struct BlockIdentity {

@@ -21,6 +21,10 @@ void FileData::Closed(InodeNumber inode) {
   placement_->reservations().Drop(inode);
 }
 
+Result<void> FileData::Sync(InodeNumber number) {
+  return core_.SyncBacked(number);
+}
+
 Result<media::Inode> FileData::OpenForChange(InodeNumber number, bool allow_append_only) {
   TRY(core_.CheckWritable());
   Result<media::Inode> inode = core_.reader.ReadInode(number);

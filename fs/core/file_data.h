@@ -33,6 +33,9 @@ struct ReadView {
   SharedInodeLock lock;
   absl::InlinedVector<struct iovec, 8> pieces;
   uint64_t size_bytes = 0;
+  // Of a backed file, instead of pieces: up to size_bytes from `offset` on; less at its end.
+  std::shared_ptr<BackingFile> file;
+  uint64_t offset = 0;
   // Inline contents are copied here (the inode was validated on a copy).
   std::array<std::byte, media::kInodeTailSize> inline_bytes;
   bool atime_is_stale = false;  // the caller ends with AttributeOperations::TouchAtime
@@ -64,6 +67,7 @@ class FileData {
     bool kill_privileges = false;  // clear set-id bits (security.capability goes at any write)
     bool from_page_cache =
         false;  // writeback of a shared mapping: not refused on append-only files
+    bool sync = false;  // O_SYNC, O_DSYNC: what else is durable only after a sync is so at once
   };
   // Writes all of `from` or fails; a short count only if space or memory ran out midway. ENOSPC,
   // EFBIG, EPERM (immutable, or append-only without append).
@@ -81,6 +85,12 @@ class FileData {
   // ENXIO: at or behind the end (or no data behind, for data).
   Result<uint64_t> SeekData(InodeNumber inode, uint64_t offset);
   Result<uint64_t> SeekHole(InodeNumber inode, uint64_t offset);
+
+  // fsync: of backed files the host's, all else is durable already. Holds no lock meanwhile.
+  Result<void> Sync(InodeNumber inode);
+  // Gives the file a backing file (true) if the pool has such; false: it has one already. EINVAL:
+  // atomic files. EOPNOTSUPP: a device pool. Else what kept it from that.
+  Result<bool> MakeDirect(InodeNumber inode);
 
   // Copies up to `size_bytes`; holes stay holes where the target has none. May be short. EINVAL:
   // ranges of one file overlap.
@@ -107,11 +117,21 @@ class FileData {
     InodeNumber number;
     bool kill_privileges = false;
     bool drop_capability = false;  // security.capability alone
+    bool append = false;  // of a backed file: at its end, wherever that is
+    bool sync = false;
   };
   Result<void> ReadLocked(InodeNumber number, uint64_t offset, uint64_t size_bytes,
                           ReadView& view) const;
   Result<uint64_t> WriteLocked(const Change& change, const media::Inode& before, uint64_t offset,
                                std::span<const std::byte> from);
+  Result<media::Inode> DropPrivileges(const Change& change, const media::Inode& before);
+  Result<uint64_t> WriteBacked(BackingFile& file, const Change& change, uint64_t offset,
+                               std::span<const std::byte> from);
+  [[nodiscard]] bool WantsBacking(const media::Inode& inode, uint64_t size_bytes) const;
+  // If it wants one by then and can have it: copies of the inode are stale if it is true. Never an
+  // error: a file that stays in extents is a good file.
+  bool TryPromote(InodeNumber number, const media::Inode& inode, uint64_t size_bytes);
+  Result<void> Promote(InodeNumber number);
   Result<uint64_t> WriteContents(InodeNumber number, const media::Inode& before, uint64_t offset,
                                  std::span<const std::byte> from);
   Result<uint64_t> WriteStep(InodeNumber number, const media::Inode& before, uint64_t offset,
@@ -161,11 +181,15 @@ class FileData {
                               uint64_t to_offset, uint64_t size_bytes);
   Result<uint64_t> CopyStep(InodeNumber from, uint64_t from_offset, InodeNumber to,
                             uint64_t to_offset, uint64_t size_bytes, CopyBuffer& buffer);
+  Result<uint64_t> CopyFromBacked(const media::Inode& source, uint64_t from_offset, InodeNumber to,
+                                  uint64_t to_offset, uint64_t size_bytes, CopyBuffer& buffer);
+  Result<uint64_t> WriteCopied(InodeNumber to, uint64_t offset, std::span<const std::byte> bytes);
   Result<uint64_t> CopyHole(InodeNumber to, uint64_t offset, uint64_t size_bytes);
 
   Core& core_;
   std::unique_ptr<DataPlacement> placement_;
   Xattrs* xattrs_ = nullptr;
+  std::atomic<int64_t> no_promotion_until_{0};  // second; after one that failed
 };
 
 }  // namespace ingot

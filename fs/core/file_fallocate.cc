@@ -3,6 +3,7 @@
 // of pages. A crash leaves a prefix of the transactions; partly zeroed pages of plain files may be
 // torn, and show old bytes or zeros.
 #include "fs/core/attributes.h"
+#include "fs/core/backed_data.h"
 #include "fs/core/data_placement.h"
 #include "fs/core/file_data.h"
 #include "fs/core/file_parts.h"
@@ -58,13 +59,19 @@ Result<void> FileData::Fallocate(InodeNumber number, uint32_t mode, uint64_t off
       kind == 0 || kind == kFallocateZeroRange || (kind == kFallocatePunchHole && keeps_size);
   if (!is_known) return Failure(EOPNOTSUPP);
   const ExclusiveInodeLocks lock(core_.locks, number);
-  const media::Inode inode = TRY(OpenForChange(number, kind == 0));
+  media::Inode inode = TRY(OpenForChange(number, kind == 0));
   if (size_bytes == 0) return Failure(EINVAL);
   if (offset > media::kMaxFileSize || size_bytes > media::kMaxFileSize - offset) {
     return Failure(EFBIG);
   }
   const uint64_t end = offset + size_bytes;
   const bool extends = !keeps_size && end > inode.size_bytes;
+  if (kind != kFallocatePunchHole && TryPromote(number, inode, end)) {
+    inode = TRY(core_.reader.ReadInode(number));
+  }
+  if (inode.body_form == media::BodyForm::kBacked) {
+    return backed::Fallocate(*TRY(core_.FileOf(inode)), mode, offset, size_bytes);
+  }
 
   if (inode.body_form != media::BodyForm::kTree && inode.size_bytes <= InlineRoom(inode)) {
     // What fits the tail needs no space of its own, now or later.

@@ -14,9 +14,6 @@ namespace ingot {
 Result<void> CheckRegular(const media::Inode& inode) {
   if (S_ISDIR(inode.mode)) return Failure(EISDIR);
   if (!S_ISREG(inode.mode)) return Failure(EINVAL);
-  if (inode.body_form == media::BodyForm::kBacked) {
-    return Failure(EOPNOTSUPP, "the file is in a backing file");
-  }
   return {};
 }
 

@@ -45,6 +45,7 @@ Result<void> FileData::Read(InodeNumber number, uint64_t offset, uint64_t size_b
   view.lock = SharedInodeLock(core_.locks, number);
   view.pieces.clear();
   view.size_bytes = 0;
+  view.file.reset();
   const Result<void> result = ReadLocked(number, offset, size_bytes, view);
   if (!result) view.lock.Release();
   return result;
@@ -56,6 +57,13 @@ Result<void> FileData::ReadLocked(InodeNumber number, uint64_t offset, uint64_t 
   if (!found) return Failure(found.error().code, found.error().context);
   const media::Inode& inode = *found;
   TRY(CheckRegular(inode));
+  if (inode.body_form == media::BodyForm::kBacked) {
+    view.file = TRY(core_.FileOf(inode));
+    view.offset = offset;
+    view.size_bytes = size_bytes;
+    view.atime_is_stale = false;
+    return {};
+  }
   view.atime_is_stale = IsAtimeStale(core_, inode);
   if (offset >= inode.size_bytes) return {};
   size_bytes = std::min(size_bytes, inode.size_bytes - offset);
@@ -84,6 +92,9 @@ Result<uint64_t> FileData::ReadInto(InodeNumber number, uint64_t offset, std::sp
   const SharedInodeLock lock(core_.locks, number);
   const media::Inode inode = TRY(core_.reader.ReadInode(number));
   if (!S_ISLNK(inode.mode)) TRY(CheckRegular(inode));
+  if (inode.body_form == media::BodyForm::kBacked) {
+    return TRY(core_.FileOf(inode))->Read(offset, to);
+  }
   if (offset >= inode.size_bytes) return 0;
   to = to.first(std::min<uint64_t>(to.size(), inode.size_bytes - offset));
   TRY(ReadRange(core_, inode, offset, to));

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Where data and holes are. Unwritten space is a hole: it reads as zeros. Reads only.
+#include <unistd.h>
+
 #include "fs/core/file_data.h"
 #include "fs/core/file_parts.h"
 
@@ -28,6 +30,9 @@ Result<uint64_t> FileData::SeekData(InodeNumber number, uint64_t offset) {
   const SharedInodeLock lock(core_.locks, number);
   const media::Inode inode = TRY(core_.reader.ReadInode(number));
   TRY(CheckRegular(inode));
+  if (inode.body_form == media::BodyForm::kBacked) {
+    return TRY(core_.FileOf(inode))->Seek(offset, SEEK_DATA);
+  }
   if (offset >= inode.size_bytes) return Failure(ENXIO);
   const uint64_t found = TRY(FindPart(core_.extents, inode, offset, false));
   if (found >= inode.size_bytes) return Failure(ENXIO);
@@ -38,6 +43,9 @@ Result<uint64_t> FileData::SeekHole(InodeNumber number, uint64_t offset) {
   const SharedInodeLock lock(core_.locks, number);
   const media::Inode inode = TRY(core_.reader.ReadInode(number));
   TRY(CheckRegular(inode));
+  if (inode.body_form == media::BodyForm::kBacked) {
+    return TRY(core_.FileOf(inode))->Seek(offset, SEEK_HOLE);
+  }
   if (offset >= inode.size_bytes) return Failure(ENXIO);
   return FindPart(core_.extents, inode, offset, true);
 }

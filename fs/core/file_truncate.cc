@@ -14,6 +14,10 @@ Result<void> FileData::Truncate(InodeNumber number, uint64_t size_bytes, bool ki
   if (size_bytes > media::kMaxFileSize) return Failure(EFBIG);
   placement_->reservations().Drop(number);
   const Change change{number, kill_privileges, HasFileCapability(inode)};
+  if (inode.body_form == media::BodyForm::kBacked) {
+    (void)TRY(DropPrivileges(change, inode));
+    return TRY(core_.FileOf(inode))->Resize(size_bytes);
+  }
   if (size_bytes <= inode.size_bytes) return Shrink(change, size_bytes);
   const bool leaves_inline =
       inode.body_form == media::BodyForm::kInline && size_bytes > InlineRoom(inode);
@@ -91,8 +95,14 @@ Result<bool> FileData::FreeBehind(Transaction& transaction, media::Inode& inode,
     }
     return true;
   }
-  if (inode.body_form != media::BodyForm::kTree) return true;
+  const bool is_backed = inode.body_form == media::BodyForm::kBacked;
+  if (inode.body_form != media::BodyForm::kTree && (!is_backed || inode.body_bytes == 0)) {
+    return true;
+  }
+  // What a promotion has left is a tree like any other.
+  inode.body_form = media::BodyForm::kTree;
   const FilePage stopped = TRY(FreeRange(core_, transaction, inode, keep_pages, kNoFilePage));
+  if (is_backed) inode.body_form = media::BodyForm::kBacked;
   return stopped == kNoFilePage;
 }
 

@@ -35,25 +35,50 @@ Result<uint64_t> FileData::Write(InodeNumber number, uint64_t offset,
   from = from.first(std::min<uint64_t>(from.size(), media::kMaxFileSize - offset));
   // Nobody keeps a file's capabilities over a change of its contents, not even root (KILLPRIV_V2).
   const bool drop = !options.from_page_cache && HasFileCapability(inode);
-  return WriteLocked({number, options.kill_privileges, drop}, inode, offset, from);
+  const bool sync = options.sync || (inode.flags & media::kInodeSync) != 0;
+  return WriteLocked({number, options.kill_privileges, drop, options.append, sync}, inode, offset,
+                     from);
 }
 
 // In a transaction of its own, and first: bytes are replaced in place, and those of somebody else
 // must never have the privileges of the old ones, whatever ends the write in the middle.
 Result<uint64_t> FileData::WriteLocked(const Change& change, const media::Inode& before,
                                        uint64_t offset, std::span<const std::byte> from) {
-  media::Inode without = before;
-  if (change.drop_capability || (change.kill_privileges && ClearSetIds(without))) {
-    {
-      Transaction transaction(*core_.allocator, core_.reader);
-      media::Inode& inode = *TRY(transaction.EditInode(change.number));
-      TRY(KillPrivileges(transaction, inode, change));
-      SetChanged(inode, CurrentTime());
-      TRY(transaction.Commit());
-    }
+  media::Inode without = TRY(DropPrivileges(change, before));
+  if (TryPromote(change.number, without, offset + from.size())) {
     without = TRY(core_.reader.ReadInode(change.number));
   }
+  if (without.body_form == media::BodyForm::kBacked) {
+    return WriteBacked(*TRY(core_.FileOf(without)), change, offset, from);
+  }
   return WriteContents(change.number, without, offset, from);
+}
+
+// Returns the inode as it is then.
+Result<media::Inode> FileData::DropPrivileges(const Change& change, const media::Inode& before) {
+  media::Inode without = before;
+  if (!change.drop_capability && !(change.kill_privileges && ClearSetIds(without))) return before;
+  {
+    Transaction transaction(*core_.allocator, core_.reader);
+    media::Inode& inode = *TRY(transaction.EditInode(change.number));
+    TRY(KillPrivileges(transaction, inode, change));
+    SetChanged(inode, CurrentTime());
+    TRY(transaction.Commit());
+  }
+  return core_.reader.ReadInode(change.number);
+}
+
+Result<uint64_t> FileData::WriteBacked(BackingFile& file, const Change& change, uint64_t offset,
+                                       std::span<const std::byte> from) {
+  const auto write = [&] { return change.append ? file.Append(from) : file.Write(offset, from); };
+  Result<uint64_t> written = write();
+  if (written.error_code() == ENOSPC) {
+    // Deleted files may be all that is in the way.
+    TRY(core_.backing->MakeRoom(/*space=*/true));
+    written = write();
+  }
+  if (written && change.sync) TRY(file.Sync());
+  return written;
 }
 
 Result<uint64_t> FileData::WriteContents(InodeNumber number, const media::Inode& before,

@@ -14,6 +14,7 @@
 #include "fs/core/core.h"
 #include "fs/core/file_data.h"
 #include "fs/core/orphans.h"
+#include "fs/core/small_names.h"
 #include "fs/core/xattrs.h"
 
 namespace ingot {
@@ -30,6 +31,8 @@ struct NewNode {
   uint64_t device = 0;  // for S_IFBLK, S_IFCHR
   std::string_view symlink_target;  // for S_IFLNK
   bool open = false;    // take an open reference as well (create, tmpfile)
+  // Opened as programs do that map what they make: read-write, neither exclusively nor truncating.
+  bool likely_mapped = false;
 };
 
 class Names {
@@ -79,6 +82,13 @@ class Names {
   enum class Removal : uint8_t { kFile, kDirectory };
 
   void ReclaimIfUnreferenced(InodeNumber inode);
+  std::optional<BackingFiles::Spare> SpareFor(InodeNumber parent, std::string_view name,
+                                              const NewNode& node);
+  [[nodiscard]] bool IsSmallFile(const media::Inode& inode);
+  static void GiveSpare(Transaction& transaction, media::Inode& inode,
+                        const std::optional<BackingFiles::Spare>& spare);
+  static Attributes AttributesOfNew(const media::Inode& inode,
+                                    std::optional<BackingFiles::Spare>& spare);
   // Fills a new inode made by InodeTable::Allocate, but for its links.
   Result<void> FillNew(Transaction& transaction, media::Inode& inode, const media::Inode& parent,
                        const NewNode& node, const Caller& caller);
@@ -104,6 +114,7 @@ class Names {
   FileData& data_;
   Xattrs& xattrs_;
   Orphans& orphans_;
+  SmallNames small_names_;
 };
 
 }  // namespace ingot

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "fs/core/attributes.h"
+#include "fs/core/file_parts.h"
 #include "fs/core/names.h"
 #include "fs/core/names_internal.h"
 #include "fs/core/posix_acl.h"
@@ -102,6 +103,47 @@ Result<void> Names::InheritAcl(Transaction& transaction, media::Inode& inode,
   return {};
 }
 
+// A backing file for the new inode, if it is to have one and there is one. Before any lock that
+// others wait for: making spares takes the host's time.
+std::optional<BackingFiles::Spare> Names::SpareFor(InodeNumber parent, std::string_view name,
+                                                   const NewNode& node) {
+  if (core_.backing == nullptr || !S_ISREG(node.mode)) return std::nullopt;
+  const DirectMode direct = core_.direct.load(std::memory_order_relaxed);
+  if (direct == DirectMode::kNever) return std::nullopt;
+  bool wanted = direct == DirectMode::kAlways;
+  wanted = wanted || (node.likely_mapped && !small_names_.Has(parent, name));
+  {
+    const SharedInodeLock lock(core_.locks, parent);
+    const Result<media::Inode> directory = core_.reader.ReadInode(parent);
+    if (!directory || IsAtomic(core_, *directory)) return std::nullopt;
+    wanted = wanted || (directory->flags & media::kInodeDax) != 0;
+  }
+  if (!wanted) return std::nullopt;
+  Result<BackingFiles::Spare> spare = core_.backing->TakeSpare();
+  if (!spare) return std::nullopt;
+  const struct timespec now {
+    0, UTIME_NOW
+  };
+  if (!spare->file().SetTimes(now, now)) return std::nullopt;
+  return std::move(*spare);
+}
+
+void Names::GiveSpare(Transaction& transaction, media::Inode& inode,
+                      const std::optional<BackingFiles::Spare>& spare) {
+  if (!spare) return;
+  inode.body_form = media::BodyForm::kBacked;
+  inode.backing_file = spare->file().number();
+  spare->HandTo(transaction);
+}
+
+Attributes Names::AttributesOfNew(const media::Inode& inode,
+                                  std::optional<BackingFiles::Spare>& spare) {
+  Attributes attributes = StoredAttributesOf(inode);
+  attributes.is_backed = spare.has_value();
+  if (spare) spare->Keep();
+  return attributes;
+}
+
 Result<Attributes> Names::Create(InodeNumber parent, std::string_view name, const NewNode& node,
                                  const Caller& caller) {
   TRY(core_.CheckWritable());
@@ -109,6 +151,7 @@ Result<Attributes> Names::Create(InodeNumber parent, std::string_view name, cons
   TRY(names::CheckName(name));
   TRY(CheckNode(node));
 
+  std::optional<BackingFiles::Spare> spare = SpareFor(parent, name, node);
   ExclusiveInodeLocks locks(core_.locks, parent);
   Transaction transaction(*core_.allocator, core_.reader);
   media::Inode* directory = TRY(transaction.EditInode(parent));
@@ -123,6 +166,7 @@ Result<Attributes> Names::Create(InodeNumber parent, std::string_view name, cons
   media::Inode* inode = TRY(core_.inodes.Allocate(transaction, locks, parent));
   const InodeNumber number(inode->number);
   TRY(FillNew(transaction, *inode, *directory, node, caller));
+  GiveSpare(transaction, *inode, spare);
   inode->links = is_directory ? 2 : 1;
   TRY(core_.directories.Insert(transaction, *directory, name, number,
                                names::EntryType(inode->mode)));
@@ -132,7 +176,7 @@ Result<Attributes> Names::Create(InodeNumber parent, std::string_view name, cons
 
   core_.inodes.AddLookup(number);
   if (node.open) core_.inodes.AddOpen(number);
-  return AttributesOf(*inode);
+  return AttributesOfNew(*inode, spare);
 }
 
 Result<Attributes> Names::CreateUnnamed(InodeNumber parent, const NewNode& node,
@@ -140,6 +184,7 @@ Result<Attributes> Names::CreateUnnamed(InodeNumber parent, const NewNode& node,
   TRY(core_.CheckWritable());
   if (!S_ISREG(node.mode)) return Failure(EINVAL);
 
+  std::optional<BackingFiles::Spare> spare = SpareFor(parent, "", node);
   ExclusiveInodeLocks locks(core_.locks, parent);
   Transaction transaction(*core_.allocator, core_.reader);
   const media::Inode directory = TRY(core_.reader.ReadInode(parent));
@@ -147,13 +192,14 @@ Result<Attributes> Names::CreateUnnamed(InodeNumber parent, const NewNode& node,
   media::Inode* inode = TRY(core_.inodes.Allocate(transaction, locks, parent));
   const InodeNumber number(inode->number);
   TRY(FillNew(transaction, *inode, directory, node, caller));
+  GiveSpare(transaction, *inode, spare);
   TRY(orphans_.Mark(transaction, *inode));
   TRY(transaction.Commit());
 
   // Still under the lock: nobody has seen it without a reference.
   core_.inodes.AddLookup(number);
   if (node.open) core_.inodes.AddOpen(number);
-  return AttributesOf(*inode);
+  return AttributesOfNew(*inode, spare);
 }
 
 Result<Attributes> Names::Link(InodeNumber number, InodeNumber new_parent,
@@ -161,6 +207,7 @@ Result<Attributes> Names::Link(InodeNumber number, InodeNumber new_parent,
   TRY(core_.CheckWritable());
   if (names::IsDots(new_name)) return Failure(EEXIST);
   TRY(names::CheckName(new_name));
+  TRY(core_.SyncBacked(number));
 
   const std::array numbers{number, new_parent};
   const ExclusiveInodeLocks locks(core_.locks, numbers);
@@ -184,9 +231,10 @@ Result<Attributes> Names::Link(InodeNumber number, InodeNumber new_parent,
   TRY(core_.directories.Insert(transaction, *directory, new_name, number,
                                names::EntryType(inode->mode)));
   SetModified(*directory, now);
+  const Attributes attributes = TRY(core_.AttributesOf(*inode));
   TRY(transaction.Commit());
   core_.inodes.AddLookup(number);
-  return AttributesOf(*inode);
+  return attributes;
 }
 
 }  // namespace ingot

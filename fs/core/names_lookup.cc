@@ -51,7 +51,7 @@ Result<Attributes> Names::Lookup(InodeNumber parent, std::string_view name) {
   }
   Result<Attributes> attributes = [&]() -> Result<Attributes> {
     const SharedInodeLock lock(core_.locks, child);
-    return AttributesOf(TRY(core_.reader.ReadInode(child)));
+    return core_.AttributesOf(TRY(core_.reader.ReadInode(child)));
   }();
   if (attributes) return attributes;
   Forget(child, 1);
@@ -67,7 +67,7 @@ Result<Attributes> Names::LookupByNumber(InodeNumber number, std::optional<uint3
   if (generation && *generation != inode.generation) return Failure(ESTALE);
   if (IsGone(core_, inode)) return Failure(ESTALE);
   core_.inodes.AddLookup(number);
-  return AttributesOf(inode);
+  return core_.AttributesOf(inode);
 }
 
 void Names::Forget(InodeNumber inode, uint64_t count) {

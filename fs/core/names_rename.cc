@@ -113,6 +113,8 @@ Result<void> Names::Rename(InodeNumber parent, std::string_view name, InodeNumbe
   }
   for (;;) {
     const RenamePlan plan = TRY(PlanRename(parent, name, new_parent, new_name, flags));
+    // Whoever replaces a file expects the old or the new contents after a crash.
+    if (plan.target && plan.source.type == DT_REG) TRY(core_.SyncBacked(plan.source.inode));
     std::optional<MutexLock> tree_lock;
     if (plan.ChangesTree()) {
       tree_lock.emplace(core_.rename_mutex);

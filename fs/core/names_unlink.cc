@@ -6,6 +6,7 @@
 #include <array>
 
 #include "fs/core/attributes.h"
+#include "fs/core/file_parts.h"
 #include "fs/core/names.h"
 #include "fs/core/names_internal.h"
 
@@ -23,6 +24,14 @@ Result<Names::LeftOver> Names::DropName(Transaction& transaction, media::Inode& 
   if (!referenced && TRY(orphans_.FreeNow(transaction, inode))) return LeftOver{};
   TRY(orphans_.Mark(transaction, inode));
   return LeftOver{.to_reclaim = !referenced};
+}
+
+// By what is known for nothing: asking the host costs more than the guess is worth, once a name.
+bool Names::IsSmallFile(const media::Inode& inode) {
+  if (core_.backing == nullptr || !S_ISREG(inode.mode)) return false;
+  if (inode.body_form != media::BodyForm::kBacked) return inode.size_bytes < kDirectFromBytes;
+  const Result<struct stat> status = core_.backing->Stat(inode.backing_file);
+  return status && static_cast<uint64_t>(status->st_size) < kDirectFromBytes;
 }
 
 Result<void> Names::Unlink(InodeNumber parent, std::string_view name) {
@@ -59,8 +68,10 @@ Result<void> Names::Remove(InodeNumber parent, std::string_view name, Removal ki
       TRY(core_.directories.Erase(transaction, *directory, name));
       if (is_directory) TRY(names::UncountSubdirectory(*directory));
       SetModified(*directory, CurrentTime());
+      const bool was_small = IsSmallFile(*inode);
       left_over = TRY(DropName(transaction, *inode));
       TRY(transaction.Commit());
+      if (was_small) small_names_.Add(parent, name);
     }
     if (left_over.to_reclaim) ReclaimIfUnreferenced(number);
     return {};

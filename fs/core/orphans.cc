@@ -16,7 +16,7 @@ GroupIndex GroupOfInode(const media::Inode& inode) {
   return GroupOf(PageOf(InodeNumber(inode.number)));
 }
 
-FilePage PagesToKeep(const media::Inode& inode) {
+FilePage PagesToKeep(const media::Inode& inode) {  // of a backed file: none
   return FilePage(RoundUp(inode.size_bytes, kPageSize) / kPageSize);
 }
 
@@ -31,6 +31,8 @@ Result<void> Orphans::Mark(Transaction& transaction, media::Inode& inode) {
 
 Result<void> Orphans::Unmark(Transaction& transaction, media::Inode& inode) {
   if (!IsOrphan(inode)) return {};
+  // A promotion's old extents are still to be freed: with a name, that is what the mark says.
+  if (inode.body_form == media::BodyForm::kBacked && inode.body_bytes != 0) return {};
   TRY(transaction.AdjustOrphans(GroupOfInode(inode), -1));
   inode.flags &= ~uint32_t{media::kInodeOrphan};
   return {};
@@ -41,7 +43,8 @@ Result<bool> Orphans::FreeNow(Transaction& transaction, media::Inode& inode) {
   CHECK(inode.links == 0 && !core_.inodes.IsReferenced(number), "inode {}", number.value);
   // The inode's group takes its place among the few of a transaction before its pages take all.
   TRY(transaction.AdjustOrphans(GroupOfInode(inode), 0));
-  const bool had_pages = inode.body_form == media::BodyForm::kTree;
+  const bool is_backed = inode.body_form == media::BodyForm::kBacked;
+  const bool had_pages = inode.body_form == media::BodyForm::kTree || inode.body_bytes != 0;
   if (S_ISDIR(inode.mode)) {
     // An empty directory has no leaves; freeing others would lose what they name.
     if (had_pages) {
@@ -53,6 +56,10 @@ Result<bool> Orphans::FreeNow(Transaction& transaction, media::Inode& inode) {
   // Data and attributes together may lie in more groups than one transaction can change.
   if (had_pages && inode.xattr_page != 0) return false;
   TRY(xattrs_.FreeAll(transaction, inode));
+  if (is_backed && core_.backing == nullptr) {
+    return Failure(EUCLEAN, fmt::format("inode {}: a backed file in a device pool", number.value));
+  }
+  if (is_backed && !core_.backing->List(transaction, inode.backing_file)) return false;
   TRY(Unmark(transaction, inode));
   TRY(core_.inodes.Free(transaction, number));
   return true;
@@ -67,6 +74,7 @@ Result<void> Orphans::Reclaim(InodeNumber number) {
   }
   // A transaction at a time, so that the others of the stripe get their turn.
   for (bool freed = false; !freed;) {
+    if (core_.backing != nullptr) TRY(core_.backing->MakeRoom(/*space=*/false));
     const ExclusiveInodeLocks lock(core_.locks, number);
     if (!TRY(IsReclaimable(number))) return {};
     Transaction transaction(*core_.allocator, core_.reader);

@@ -115,6 +115,26 @@ std::byte* Transaction::NewBlock(LogicalPage page, const BlockIdentity& identity
   return blocks_.emplace_back(std::move(edit))->after.data();
 }
 
+void Transaction::ListBackingFile(BackingLedger& ledger, uint64_t number,
+                                  BackingLedger::Places place) {
+  ledger_ = &ledger;
+  ledger_change_.list.push_back(number);
+  places_.push_back(std::move(place));
+}
+
+void Transaction::UnlistBackingFile(BackingLedger& ledger, uint64_t number) {
+  ledger_ = &ledger;
+  ledger_change_.unlist.push_back(number);
+}
+
+void Transaction::HandOutBackingFiles(BackingLedger& ledger, uint64_t first, uint32_t count,
+                                      BackingLedger::Places places) {
+  ledger_ = &ledger;
+  ledger_change_.hand_out_from = first;
+  ledger_change_.hand_out = count;
+  places_.push_back(std::move(places));
+}
+
 Result<const std::byte*> Transaction::ViewBlock(LogicalPage page, const BlockIdentity& identity) {
   if (const BlockEdit* known = FindBlock(page)) return known->after.data();
   return reader_.Verified(page, identity);
@@ -220,6 +240,9 @@ uint64_t Transaction::LogBytesNeeded() const {
     for (const GroupChange::Run& run : change.release) bytes += RunLogBytes(run);
     bytes += (change.inode_pages_added.size() + change.inode_pages_removed.size()) * 2 * kWordSize;
   }
+  const uint64_t numbers = ledger_change_.list.size() + ledger_change_.unlist.size() +
+                           ledger_change_.hand_out + 2;  // the block's checksum, next_number
+  if (ledger_ != nullptr) bytes += numbers * 2 * kWordSize;
   return bytes;
 }
 

@@ -19,6 +19,7 @@
 #include <absl/container/inlined_vector.h>
 
 #include "fs/core/allocator.h"
+#include "fs/core/backing_ledger.h"
 #include "fs/core/blocks.h"
 
 namespace ingot {
@@ -71,6 +72,14 @@ class Transaction {
   [[nodiscard]] bool MakesInode(InodeNumber inode) const;
   Result<void> AdjustOrphans(GroupIndex group, int32_t delta);
 
+  // The backing file belongs to no inode any more, or to one now: the ledger follows in the same
+  // step. Listing takes a promised place.
+  void ListBackingFile(BackingLedger& ledger, uint64_t number, BackingLedger::Places place);
+  void UnlistBackingFile(BackingLedger& ledger, uint64_t number);
+  // `count` new numbers, from `first` on, are listed; lower ones are never handed out again.
+  void HandOutBackingFiles(BackingLedger& ledger, uint64_t first, uint32_t count,
+                           BackingLedger::Places places);
+
   // Bytes of log that Commit would need by now, at most; what remains bounds how much more to edit.
   [[nodiscard]] uint64_t LogBytesNeeded() const;
   static constexpr uint64_t kLogBudgetBytes = 48 << 10;
@@ -113,6 +122,8 @@ class Transaction {
   void SealEdits();
   Result<void> WriteFresh();
   Result<void> LogEdits();
+  Result<void> StageShared();
+  void FinishShared(bool committed);
   Result<void> CommitStaged();
   void NoteDescriptors();
   void DistrustEdits();
@@ -130,6 +141,9 @@ class Transaction {
   absl::InlinedVector<Allocation, 4> allocations_;
   absl::InlinedVector<LogicalPage, 1> new_inode_pages_;
   absl::InlinedVector<GroupChange, 2> changes_;
+  BackingLedger* ledger_ = nullptr;  // the pool's, if it is to change
+  LedgerChange ledger_change_;
+  absl::InlinedVector<BackingLedger::Places, 1> places_;
 };
 
 }  // namespace ingot

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Commit: the order in which a transaction's parts reach the medium.
 //
-//   groups locked, their words logged | new blocks and data written, one fence | lane: record,
-//   fence, words to their places, fence, invalidation, fence | volatile state follows | groups
-//   unlocked
+//   ledger and groups locked, their words logged | new blocks and data written, one fence | lane:
+//   record, fence, words to their places, fence, invalidation, fence | volatile state follows |
+//   groups and ledger unlocked
 //
 // A crash before the lane's first fence leaves nothing of it but unreferenced bytes in free pages
 // (and overwritten data, where data was overwritten in place); after it, recovery completes it.
@@ -22,7 +22,7 @@ Result<void> Transaction::Commit() {
   changes_.erase(std::remove_if(changes_.begin(), changes_.end(), is_empty), changes_.end());
   SealEdits();
   TRY(LogEdits());
-  TRY(allocator_.Stage(std::span(changes_), lane_, stream_));
+  TRY(StageShared());
   // From here to Finish nothing may unwind: groups are locked, and soon the change is a fact. What
   // comes behind the commit point needs no heap (Lane::Commit; claims, counts and descriptors).
   const Result<void> result = NoThrow([this] { return CommitStaged(); });
@@ -40,12 +40,26 @@ Result<void> Transaction::Commit() {
       DistrustEdits();
     }
   }
-  allocator_.Finish(std::span(changes_), committed);
+  FinishShared(committed);
   // The journal knows no device to tell of a target or lane that it found bad.
   if (result.error_code() == EIO) {
     (void)NoThrow([this] { return device_.ReportFault(poison::LastFaultAddress()); });
   }
   return result;
+}
+
+// What isn't under the inodes' locks: the ledger, then groups.
+Result<void> Transaction::StageShared() {
+  if (ledger_ != nullptr) TRY(ledger_->Stage(ledger_change_, lane_));
+  const Result<void> staged =
+      NoThrow([this] { return allocator_.Stage(std::span(changes_), lane_, stream_); });
+  if (!staged && ledger_ != nullptr) ledger_->Finish(ledger_change_, false);
+  return staged;
+}
+
+void Transaction::FinishShared(bool committed) {
+  allocator_.Finish(std::span(changes_), committed);
+  if (ledger_ != nullptr) ledger_->Finish(ledger_change_, committed);
 }
 
 // Memory may show half of the words until the next recovery. Nobody is kept waiting for that:

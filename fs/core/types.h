@@ -42,6 +42,7 @@ struct Attributes {
   Time atime, mtime, ctime, birth;
   uint32_t flags = 0;  // media::InodeFlags without kInodeOrphan
   uint32_t project = 0;
+  bool is_backed = false;  // contents lie in a backing file
 };
 
 // What setattr is to change; absent members stay.
@@ -58,10 +59,16 @@ struct AttributeChange {
 
 enum class AtimeMode : uint8_t { kRelative, kNever, kStrict };
 
+// Which files of a directory pool get a backing file; device pools have none.
+//   kAuto: those of directories with the DAX flag, those that their creator opens to map them
+//   (NewNode::likely_mapped), and those that grow beyond 1 MiB
+enum class DirectMode : uint8_t { kAuto, kAlways, kNever };
+
 struct VolumeOptions {
   bool read_only = false;
   AtimeMode atime = AtimeMode::kRelative;
   bool atomic = false;  // every data write copy-on-write, whole or not at all per request
+  DirectMode direct = DirectMode::kAuto;
 };
 
 }  // namespace ingot

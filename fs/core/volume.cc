@@ -6,6 +6,9 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cstring>
+
+#include "pmemdev/base/check.h"
 
 namespace ingot {
 namespace {
@@ -22,6 +25,22 @@ Result<void> ValidateRoot(const BlockReader& reader) {
   if (!S_ISDIR(root->mode) || root->links < 2 || root->parent != media::kRootInode) {
     return Failure(EUCLEAN, kHint);
   }
+  return {};
+}
+
+bool IsDirectoryPool(const Device& device) {
+  return (device.superblock().features_incompatible & media::kFeatureDirectoryPool) != 0;
+}
+
+Result<void> FormatLedger(Core& core, Transaction& transaction) {
+  Claim claim = TRY(core.allocator->Take(
+      {.goal = BackingLedger::kPage, .purpose = ClaimPurpose::kMetadata, .exact = true}));
+  CHECK(claim.first() == BackingLedger::kPage, "the ledger at page {}", claim.first().value);
+  TRY(transaction.Allocate(std::move(claim), InodeNumber(0), ClaimPurpose::kMetadata));
+  std::byte* block = transaction.NewBlock(BackingLedger::kPage, BackingLedger::kIdentity, 0);
+  const uint64_t first_number = 1;
+  std::memcpy(block + offsetof(media::BackingLedger, next_number), &first_number,
+              sizeof(first_number));
   return {};
 }
 
@@ -45,17 +64,27 @@ Result<void> Volume::Format(Device& device, const Caller& owner) {
   SetModified(*root, now);
   root->atime_seconds = root->birth_seconds = now.seconds;
   root->atime_nanoseconds = root->birth_nanoseconds = now.nanoseconds;
+  if (IsDirectoryPool(device)) TRY(FormatLedger(core, transaction));
   return transaction.Commit();
 }
 
 Result<std::unique_ptr<Volume>> Volume::Open(std::unique_ptr<Device> device,
-                                             const VolumeOptions& options) {
+                                             const VolumeOptions& options,
+                                             std::unique_ptr<BackingDirectory> directory) {
+  if (IsDirectoryPool(*device) != (directory != nullptr)) {
+    return Failure(EINVAL, directory != nullptr
+                               ? "a device pool's region among the files of a directory pool"
+                               : "it is part of a directory pool. Hint: name the directory");
+  }
   std::unique_ptr<Allocator> allocator = TRY(Allocator::Open(*device));
   std::unique_ptr<Volume> volume(new Volume());
   volume->device_ = std::move(device);
   volume->core_ = std::make_unique<Core>(*volume->device_, std::move(allocator), options);
   Core& core = *volume->core_;
   TRY(ValidateRoot(core.reader));
+  if (directory != nullptr) {
+    core.backing = TRY(BackingFiles::Open(std::move(directory), *core.allocator, core.reader));
+  }
   volume->data_ = std::make_unique<FileData>(core);
   volume->xattrs_ = std::make_unique<Xattrs>(core);
   volume->data_->set_xattrs(volume->xattrs_.get());

@@ -30,11 +30,14 @@ struct VolumeStatistics {
 class Volume {
  public:
   // Makes an empty filesystem (a root directory of mode 0755 owned by `owner`) on a device that
-  // Device::Format has just made, or in Device::Create. One transaction. ENOSPC.
+  // Device::Format has just made, or in Device::Create; with an empty ledger, if the device says
+  // that it belongs to a directory pool. One transaction. ENOSPC.
   static Result<void> Format(Device& device, const Caller& owner);
-  // Reads the group table, nothing else; validates the root. EUCLEAN: run fsck.
-  static Result<std::unique_ptr<Volume>> Open(std::unique_ptr<Device> device,
-                                              const VolumeOptions& options);
+  // Reads the group table, nothing else; validates the root. EUCLEAN: run fsck. A directory pool
+  // wants its `directory`, which others don't have (EINVAL).
+  static Result<std::unique_ptr<Volume>> Open(
+      std::unique_ptr<Device> device, const VolumeOptions& options,
+      std::unique_ptr<BackingDirectory> directory = nullptr);
   ~Volume();
 
   [[nodiscard]] Device& device() { return *device_; }

@@ -21,8 +21,6 @@ namespace ingot {
 // already, so the default is nothing: each read comes from the medium. kSmall: contents of small
 // files stay in the page cache, which saves the round trip of reading them again.
 enum class CacheMode : uint8_t { kNone, kSmall };
-// Whether large files are mapped straight from the medium; a device pool can't.
-enum class DirectMode : uint8_t { kAuto, kAlways, kNever };
 enum class Switch : uint8_t { kAuto, kOn, kOff };
 
 struct MountOptions {

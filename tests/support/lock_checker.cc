@@ -68,6 +68,8 @@ const Mutex* LockChecker::LockOfPage(LogicalPage page, uint64_t offset_in_page) 
 
   media::BlockHeader header;
   std::memcpy(&header, device_.Pointer(OffsetOf(page)), sizeof(header));
+  const auto& backing = volume_.core().backing;
+  if (backing != nullptr && page == BackingLedger::kPage) return &backing->ledger().mutex();
   for (const BlockKind kind :
        {BlockKind::kTreeNode, BlockKind::kDirectoryLeaf, BlockKind::kXattrHead}) {
     if (header.magic == MagicOf(kind) && header.page == page.value) return StripeOf(header.owner);

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// System calls on the directory. A file's name is its number in decimal.
+#include "fs/core/backing_directory.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <charconv>
+#include <cstring>
+
+#include "pmemdev/superblock.h"
+
+namespace ingot {
+namespace {
+
+constexpr const char* kUuidName = "uuid";
+constexpr size_t kUuidTextBytes = 36;
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() {
+    if (fd_ >= 0) close(fd_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  [[nodiscard]] int get() const { return fd_; }
+  int Release() { return std::exchange(fd_, -1); }
+
+ private:
+  int fd_;
+};
+
+class Name {
+ public:
+  explicit Name(uint64_t number) {
+    *std::to_chars(text_.begin(), text_.end() - 1, number).ptr = '\0';
+  }
+  [[nodiscard]] const char* c_str() const { return text_.data(); }
+
+ private:
+  std::array<char, 24> text_;
+};
+
+bool ParseNumber(const char* name, uint64_t& number) {
+  const char* end = name + std::strlen(name);
+  const auto [stopped, error] = std::from_chars(name, end, number);
+  return error == std::errc() && stopped == end && number != 0 && name[0] != '0';
+}
+
+Result<void> SyncDescriptor(int fd, const char* what) {
+  while (fsync(fd) != 0) {
+    if (errno != EINTR) return FailureFromErrno(what);
+  }
+  return {};
+}
+
+Result<void> WriteMark(int directory, const media::Uuid& uuid) {
+  const std::string text = FormatUuid(uuid) + "\n";
+  const Descriptor file(
+      openat(directory, kUuidName, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  if (file.get() < 0) return FailureFromErrno("backing/uuid");
+  if (write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
+    return FailureFromErrno("backing/uuid");
+  }
+  return SyncDescriptor(file.get(), "backing/uuid");
+}
+
+Result<void> CheckMark(int directory, const media::Uuid& uuid) {
+  const Descriptor file(openat(directory, kUuidName, O_RDONLY | O_CLOEXEC));
+  if (file.get() < 0) {
+    if (errno == ENOENT) return Failure(EUCLEAN, "backing/uuid is missing. Hint: run fsck.ingot");
+    return FailureFromErrno("backing/uuid");
+  }
+  std::array<char, kUuidTextBytes> text{};
+  const ssize_t got = read(file.get(), text.data(), text.size());
+  if (got < 0) return FailureFromErrno("backing/uuid");
+  if (std::string_view(text.data(), static_cast<size_t>(got)) != FormatUuid(uuid)) {
+    return Failure(EUCLEAN,
+                   "backing/ belongs to another pool (its uuid differs from the region's)");
+  }
+  return {};
+}
+
+bool IsDots(const char* name) {
+  return std::strcmp(name, ".") == 0 || std::strcmp(name, "..") == 0;
+}
+
+// Calls `visit(name)` for each entry of the directory.
+template <typename Visit>
+Result<void> ForEachName(int directory, Visit&& visit) {
+  const int fd = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return FailureFromErrno("backing/");
+  const std::unique_ptr<DIR, int (*)(DIR*)> stream(fdopendir(fd), &closedir);
+  if (stream == nullptr) {
+    close(fd);
+    return Failure(ENOMEM, "backing/");
+  }
+  for (;;) {
+    errno = 0;
+    const struct dirent* entry = readdir(stream.get());
+    if (entry == nullptr) break;
+    if (!IsDots(entry->d_name)) TRY(visit(entry->d_name));
+  }
+  if (errno != 0) return FailureFromErrno("backing/");
+  return {};
+}
+
+Result<void> CheckRegularFile(const struct stat& status, uint64_t number) {
+  if (S_ISREG(status.st_mode)) return {};
+  return Failure(EUCLEAN, fmt::format("backing/{} is no regular file", number));
+}
+
+}  // namespace
+
+Result<void> BackingDirectory::Make(const std::string& pool, const media::Uuid& uuid, bool force) {
+  const Descriptor parent(open(pool.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (parent.get() < 0) return FailureFromErrno(pool);
+  if (mkdirat(parent.get(), kName, 0700) != 0 && (errno != EEXIST || !force)) {
+    return FailureFromErrno(pool + "/" + kName);
+  }
+  const Descriptor directory(openat(parent.get(), kName, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (directory.get() < 0) return FailureFromErrno(pool + "/" + kName);
+  TRY(ForEachName(directory.get(), [&](const char* name) -> Result<void> {
+    uint64_t number = 0;
+    const bool is_ours = ParseNumber(name, number) || std::strcmp(name, kUuidName) == 0;
+    if (!is_ours || !force) {
+      return Failure(EEXIST, fmt::format("backing/ holds '{}' already", name));
+    }
+    if (unlinkat(directory.get(), name, 0) != 0 && errno != ENOENT) return FailureFromErrno(name);
+    return {};
+  }));
+  TRY(WriteMark(directory.get(), uuid));
+  TRY(SyncDescriptor(directory.get(), "backing/"));
+  return SyncDescriptor(parent.get(), pool.c_str());
+}
+
+Result<std::unique_ptr<BackingDirectory>> BackingDirectory::Open(const std::string& pool,
+                                                                 const media::Uuid& uuid,
+                                                                 bool read_only,
+                                                                 HostObserver* observer) {
+  const std::string path = pool + "/" + kName;
+  Descriptor directory(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (directory.get() < 0) return FailureFromErrno(path);
+  TRY(CheckMark(directory.get(), uuid));
+  return std::unique_ptr<BackingDirectory>(
+      new BackingDirectory(directory.Release(), read_only, observer));
+}
+
+BackingDirectory::~BackingDirectory() {
+  close(fd_);
+}
+
+Result<void> BackingDirectory::Note(const HostChange& change) {
+  if (observer_ == nullptr) return {};
+  if (const int code = observer_->FailureOf(change); code != 0) return Failure(code, "injected");
+  observer_->OnChange(change);
+  return {};
+}
+
+Result<std::unique_ptr<BackingFile>> BackingDirectory::Create(uint64_t number) {
+  TRY(Note({HostChange::Kind::kCreate, number, 0, 0, {}}));
+  const int fd = openat(fd_, Name(number).c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (fd < 0) return FailureFromErrno("making a backing file");
+  Descriptor guard(fd);
+  auto file = std::make_unique<BackingFile>(fd, number, observer_);
+  guard.Release();
+  return file;
+}
+
+Result<std::unique_ptr<BackingFile>> BackingDirectory::OpenFile(uint64_t number) const {
+  const int flags = (read_only_ ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+  Descriptor guard(openat(fd_, Name(number).c_str(), flags));
+  if (guard.get() < 0) return FailureFromErrno(fmt::format("backing/{}", number));
+  struct stat status;
+  if (fstat(guard.get(), &status) != 0) return FailureFromErrno("fstat of a backing file");
+  TRY(CheckRegularFile(status, number));
+  auto file = std::make_unique<BackingFile>(guard.get(), number, observer_);
+  guard.Release();
+  return file;
+}
+
+Result<struct stat> BackingDirectory::Stat(uint64_t number) const {
+  struct stat status;
+  if (fstatat(fd_, Name(number).c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
+    return FailureFromErrno(fmt::format("backing/{}", number));
+  }
+  TRY(CheckRegularFile(status, number));
+  return status;
+}
+
+Result<void> BackingDirectory::Unlink(uint64_t number) {
+  TRY(Note({HostChange::Kind::kUnlink, number, 0, 0, {}}));
+  if (unlinkat(fd_, Name(number).c_str(), 0) != 0 && errno != ENOENT) {
+    return FailureFromErrno(fmt::format("deleting backing/{}", number));
+  }
+  return {};
+}
+
+Result<void> BackingDirectory::Sync() {
+  const HostChange change{HostChange::Kind::kSyncDirectory, 0, 0, 0, {}};
+  if (observer_ != nullptr) {
+    if (const int code = observer_->FailureOf(change); code != 0) return Failure(code, "injected");
+  }
+  TRY(SyncDescriptor(fd_, "fsync of backing/"));
+  if (observer_ != nullptr) observer_->OnChange(change);
+  return {};
+}
+
+Result<BackingDirectory::Listing> BackingDirectory::List() const {
+  Listing listing;
+  TRY(ForEachName(fd_, [&](const char* name) -> Result<void> {
+    uint64_t number = 0;
+    if (ParseNumber(name, number)) {
+      listing.numbers.push_back(number);
+    } else if (std::strcmp(name, kUuidName) != 0) {
+      listing.strangers.emplace_back(name);
+    }
+    return {};
+  }));
+  return listing;
+}
+
+}  // namespace ingot

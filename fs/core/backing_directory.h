@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// DIR/backing of a directory pool: backing files by number, and the mark that says whose they are.
+//
+// Owns the directory's descriptor; nothing here knows inodes or the ledger. Names are durable after
+// Sync, no earlier. Thread-safe.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "fs/core/backing_file.h"
+#include "pmemdev/format.h"
+
+namespace ingot {
+
+class BackingDirectory {
+ public:
+  static constexpr const char* kName = "backing";
+
+  // mkfs: makes `pool`/backing with the pool's mark, durable. With `force` what an earlier pool
+  // left in there is deleted, else EEXIST.
+  static Result<void> Make(const std::string& pool, const media::Uuid& uuid, bool force);
+  // ENOENT: no such directory; EUCLEAN: it is another pool's. `observer` (tests) outlives it.
+  static Result<std::unique_ptr<BackingDirectory>> Open(const std::string& pool,
+                                                        const media::Uuid& uuid, bool read_only,
+                                                        HostObserver* observer = nullptr);
+  ~BackingDirectory();
+  BackingDirectory(const BackingDirectory&) = delete;
+
+  // A new empty file of mode 0600. EEXIST is an error: numbers are never used twice.
+  Result<std::unique_ptr<BackingFile>> Create(uint64_t number);
+  // ENOENT; EUCLEAN: no regular file.
+  Result<std::unique_ptr<BackingFile>> OpenFile(uint64_t number) const;
+  // Without opening it. Errors as OpenFile.
+  Result<struct stat> Stat(uint64_t number) const;
+  // A file that isn't there is deleted already.
+  Result<void> Unlink(uint64_t number);
+  Result<void> Sync();
+  // The numbers of all files, unsorted; names that are no numbers come as text (fsck).
+  struct Listing {
+    std::vector<uint64_t> numbers;
+    std::vector<std::string> strangers;
+  };
+  Result<Listing> List() const;
+
+  [[nodiscard]] int fd() const { return fd_; }
+
+ private:
+  BackingDirectory(int fd, bool read_only, HostObserver* observer)
+      : fd_(fd), read_only_(read_only), observer_(observer) {}
+  Result<void> Note(const HostChange& change);
+
+  const int fd_;
+  const bool read_only_;
+  HostObserver* const observer_;
+};
+
+}  // namespace ingot

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// System calls on a backing file. A short count of the host is gone on with.
+#include "fs/core/backing_file.h"
+
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <vector>
+
+namespace ingot {
+namespace {
+
+template <typename Call>
+auto Repeat(Call&& call) {
+  auto result = call();
+  while (result < 0 && errno == EINTR) result = call();
+  return result;
+}
+
+// Runs `step(done)` until `size_bytes` are done or nothing more comes.
+template <typename Step>
+Result<uint64_t> Transfer(size_t size_bytes, const char* what, Step&& step) {
+  uint64_t done = 0;
+  while (done < size_bytes) {
+    const ssize_t count = Repeat([&] { return step(done); });
+    if (count < 0 && done == 0) return FailureFromErrno(what);
+    if (count <= 0) break;
+    done += static_cast<uint64_t>(count);
+  }
+  return done;
+}
+
+}  // namespace
+
+BackingFile::BackingFile(int fd, uint64_t number, HostObserver* observer)
+    : fd_(fd), number_(number), observer_(observer) {}
+
+BackingFile::~BackingFile() {
+  close(fd_);
+}
+
+Result<void> BackingFile::Note(const HostChange& change) {
+  may_be_dirty_.store(true, std::memory_order_relaxed);
+  if (observer_ == nullptr) return {};
+  if (const int code = observer_->FailureOf(change); code != 0) return Failure(code, "injected");
+  observer_->OnChange(change);
+  return {};
+}
+
+Result<struct stat> BackingFile::Stat() const {
+  struct stat status;
+  if (fstat(fd_, &status) != 0) return FailureFromErrno("fstat of a backing file");
+  return status;
+}
+
+Result<uint64_t> BackingFile::Read(uint64_t offset, std::span<std::byte> to) const {
+  return Transfer(to.size(), "read of a backing file", [&](uint64_t done) {
+    return pread(fd_, to.data() + done, to.size() - done, static_cast<off_t>(offset + done));
+  });
+}
+
+Result<uint64_t> BackingFile::Write(uint64_t offset, std::span<const std::byte> from) {
+  TRY(Note({HostChange::Kind::kWrite, number_, offset, from.size(), from}));
+  return Transfer(from.size(), "write to a backing file", [&](uint64_t done) {
+    return pwrite(fd_, from.data() + done, from.size() - done, static_cast<off_t>(offset + done));
+  });
+}
+
+Result<uint64_t> BackingFile::Append(std::span<const std::byte> from) {
+  if (observer_ != nullptr) {
+    const auto end = static_cast<uint64_t>(TRY(Stat()).st_size);
+    TRY(Note({HostChange::Kind::kWrite, number_, end, from.size(), from}));
+  }
+  may_be_dirty_.store(true, std::memory_order_relaxed);
+  return Transfer(from.size(), "append to a backing file", [&](uint64_t done) {
+    struct iovec piece {
+      const_cast<std::byte*>(from.data()) + done, from.size() - done
+    };
+    // The offset is ignored, but must not be -1: that would use the file's position.
+    return pwritev2(fd_, &piece, 1, 0, RWF_APPEND);
+  });
+}
+
+Result<uint64_t> BackingFile::CopyFrom(const BackingFile& from, uint64_t from_offset,
+                                       uint64_t offset, uint64_t size_bytes) {
+  if (observer_ != nullptr) {  // which wants to see the bytes
+    std::vector<std::byte> bytes(size_bytes);
+    bytes.resize(TRY(from.Read(from_offset, bytes)));
+    return bytes.empty() ? 0 : Write(offset, bytes);
+  }
+  may_be_dirty_.store(true, std::memory_order_relaxed);
+  auto source = static_cast<off_t>(from_offset);
+  auto target = static_cast<off_t>(offset);
+  return Transfer(size_bytes, "copy between backing files", [&](uint64_t done) {
+    return copy_file_range(from.fd_, &source, fd_, &target, size_bytes - done, 0);
+  });
+}
+
+Result<void> BackingFile::Resize(uint64_t size_bytes) {
+  if (size_bytes == 0) was_emptied_.store(true, std::memory_order_relaxed);
+  TRY(Note({HostChange::Kind::kResize, number_, size_bytes, 0, {}}));
+  if (Repeat([&] { return ftruncate(fd_, static_cast<off_t>(size_bytes)); }) != 0) {
+    return FailureFromErrno("ftruncate of a backing file");
+  }
+  return {};
+}
+
+Result<void> BackingFile::Allocate(uint64_t offset, uint64_t size_bytes, bool grow) {
+  TRY(Note({HostChange::Kind::kAllocate, number_, offset, size_bytes, {}}));
+  const int mode = grow ? 0 : FALLOC_FL_KEEP_SIZE;
+  if (Repeat([&] {
+        return fallocate(fd_, mode, static_cast<off_t>(offset), static_cast<off_t>(size_bytes));
+      }) != 0) {
+    return FailureFromErrno("fallocate of a backing file");
+  }
+  return {};
+}
+
+Result<void> BackingFile::Punch(uint64_t offset, uint64_t size_bytes) {
+  TRY(Note({HostChange::Kind::kPunch, number_, offset, size_bytes, {}}));
+  if (Repeat([&] {
+        return fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                         static_cast<off_t>(offset), static_cast<off_t>(size_bytes));
+      }) != 0) {
+    return FailureFromErrno("punching a backing file");
+  }
+  return {};
+}
+
+Result<uint64_t> BackingFile::Seek(uint64_t offset, int whence) const {
+  const off_t found = lseek(fd_, static_cast<off_t>(offset), whence);
+  if (found < 0) return FailureFromErrno("lseek of a backing file");
+  return static_cast<uint64_t>(found);
+}
+
+Result<void> BackingFile::SetTimes(const struct timespec& atime, const struct timespec& mtime) {
+  may_be_dirty_.store(true, std::memory_order_relaxed);
+  const struct timespec times[2] = {atime, mtime};
+  if (futimens(fd_, times) != 0) return FailureFromErrno("times of a backing file");
+  return {};
+}
+
+Result<void> BackingFile::Sync() {
+  // Before the call: what is written meanwhile may or may not be part of it.
+  may_be_dirty_.store(false, std::memory_order_relaxed);
+  was_emptied_.store(false, std::memory_order_relaxed);
+  const HostChange change{HostChange::Kind::kSync, number_, 0, 0, {}};
+  if (observer_ != nullptr) {
+    if (const int code = observer_->FailureOf(change); code != 0) return Failure(code, "injected");
+  }
+  if (Repeat([&] { return fsync(fd_); }) != 0) return FailureFromErrno("fsync of a backing file");
+  if (observer_ != nullptr) observer_->OnChange(change);
+  return {};
+}
+
+Result<void> BackingFile::SyncIfDirty() {
+  const bool is_dirty = may_be_dirty_.load(std::memory_order_relaxed) || writers_.load() != 0;
+  return is_dirty ? Sync() : Result<void>();
+}
+
+void BackingFile::RemoveWriter() {
+  may_be_dirty_.store(true, std::memory_order_relaxed);
+  writers_.fetch_sub(1);
+}
+
+}  // namespace ingot

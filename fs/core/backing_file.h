@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The host file that holds a backed file's contents, and what is asked of it.
+//
+// Owns one descriptor. A thin layer over system calls, so that tests can see all that changes the
+// host (HostObserver) and make a host that lost what was not synced. Contents and sizes are durable
+// after Sync, no earlier. Errors are the host's, EINTR repeated. Thread-safe as the host is; who
+// may change what is the caller's lock (docs/backed-files.md).
+#pragma once
+
+#include <sys/stat.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "pmemdev/base/result.h"
+
+namespace ingot {
+
+// One change of the host, told before it is made. A file is named by its number.
+struct HostChange {
+  enum class Kind : uint8_t {
+    kCreate,
+    kUnlink,
+    kSyncDirectory,
+    kWrite,
+    kResize,    // to `offset`
+    kAllocate,  // [offset, offset + size_bytes), without growing
+    kPunch,
+    kSync,
+  };
+  Kind kind;
+  uint64_t number = 0;
+  uint64_t offset = 0;
+  uint64_t size_bytes = 0;
+  std::span<const std::byte> bytes;
+};
+
+class HostObserver {
+ public:
+  virtual ~HostObserver() = default;
+  virtual void OnChange(const HostChange& change) = 0;
+  // An errno value to fail the change with instead of making it; 0: make it.
+  virtual int FailureOf(const HostChange&) { return 0; }
+};
+
+class BackingFile {
+ public:
+  // Takes over the descriptor, which is open for reading, and for writing where that is wanted.
+  BackingFile(int fd, uint64_t number, HostObserver* observer);
+  ~BackingFile();
+  BackingFile(const BackingFile&) = delete;
+
+  [[nodiscard]] uint64_t number() const { return number_; }
+  // For passthrough and leases.
+  [[nodiscard]] int fd() const { return fd_; }
+
+  Result<struct stat> Stat() const;
+  // Less than asked for only at the file's end.
+  Result<uint64_t> Read(uint64_t offset, std::span<std::byte> to) const;
+  // All of it, or what went before an error as a short count. ENOSPC, EFBIG, EIO.
+  Result<uint64_t> Write(uint64_t offset, std::span<const std::byte> from);
+  // Behind the end, wherever that is at that moment.
+  Result<uint64_t> Append(std::span<const std::byte> from);
+  // From another file, or another range of this one, in the host's kernel. May be short; 0 at the
+  // other's end.
+  Result<uint64_t> CopyFrom(const BackingFile& from, uint64_t from_offset, uint64_t offset,
+                            uint64_t size_bytes);
+  Result<void> Resize(uint64_t size_bytes);
+  // Makes the host allocate the range; the size follows with `grow`.
+  Result<void> Allocate(uint64_t offset, uint64_t size_bytes, bool grow);
+  // The range reads as zeros, the size stays.
+  Result<void> Punch(uint64_t offset, uint64_t size_bytes);
+  // SEEK_DATA or SEEK_HOLE. ENXIO.
+  Result<uint64_t> Seek(uint64_t offset, int whence) const;
+  // As futimens(2), with UTIME_NOW and UTIME_OMIT.
+  Result<void> SetTimes(const struct timespec& atime, const struct timespec& mtime);
+
+  // Contents and size are durable when it returns. A failure is never repeated by itself, and what
+  // it lost is not known.
+  Result<void> Sync();
+  // Sync, if anything may have changed since the last one: by us, or by the kernel on behalf of
+  // somebody who has the file open for writing past us (AddWriter).
+  Result<void> SyncIfDirty();
+  void AddWriter() { writers_.fetch_add(1); }
+  void RemoveWriter();
+
+  [[nodiscard]] bool may_be_dirty() const { return may_be_dirty_.load(); }
+
+  // Was it cut to nothing since the last Sync? Whoever does that to write anew expects the old
+  // contents or the new ones after a crash, not an empty file.
+  [[nodiscard]] bool was_emptied() const { return was_emptied_.load(std::memory_order_relaxed); }
+
+ private:
+  Result<void> Note(const HostChange& change);
+
+  const int fd_;
+  const uint64_t number_;
+  HostObserver* const observer_;
+  std::atomic<bool> may_be_dirty_{true};  // nobody knows what was done before it was opened
+  std::atomic<bool> was_emptied_{false};
+  std::atomic<uint32_t> writers_{0};
+};
+
+}  // namespace ingot

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Every step that a crash may follow is durable before the next one relies on it: see the table in
+// docs/backed-files.md.
+#include "fs/core/backing_files.h"
+
+#include <algorithm>
+
+#include "pmemdev/base/log.h"
+
+namespace ingot {
+namespace {
+
+// A file that an inode names must be there: that it isn't is the pool's fault, not the caller's.
+tl::unexpected<Error> Unusable(uint64_t number, const Error& error) {
+  const int code = error.code;
+  const bool is_missing =
+      code == ENOENT || code == EUCLEAN || code == ELOOP || code == EISDIR || code == ENXIO;
+  if (!is_missing) return tl::unexpected<Error>(error);
+  log::Failed("event=backing_file_unusable number={} error={} reason=\"{}\"", number,
+              ErrnoName(code), error.context);
+  return Failure(EIO, fmt::format("backing file {} is missing or unusable", number));
+}
+
+}  // namespace
+
+BackingFiles::BackingFiles(std::unique_ptr<BackingDirectory> directory,
+                           std::unique_ptr<BackingLedger> ledger, Allocator& allocator,
+                           BlockReader& reader)
+    : directory_(std::move(directory)),
+      ledger_(std::move(ledger)),
+      allocator_(allocator),
+      reader_(reader) {}
+
+BackingFiles::~BackingFiles() = default;
+
+Result<std::unique_ptr<BackingFiles>> BackingFiles::Open(
+    std::unique_ptr<BackingDirectory> directory, Allocator& allocator, BlockReader& reader) {
+  std::unique_ptr<BackingLedger> ledger = TRY(BackingLedger::Open(reader));
+  return std::unique_ptr<BackingFiles>(
+      new BackingFiles(std::move(directory), std::move(ledger), allocator, reader));
+}
+
+// --- spares ------------------------------------------------------------------------------------
+
+BackingFiles::Spare::~Spare() {
+  if (file_ != nullptr) owner_->GiveBack(std::move(file_));
+}
+
+void BackingFiles::Spare::HandTo(Transaction& transaction) const {
+  transaction.UnlistBackingFile(*owner_->ledger_, file_->number());
+}
+
+void BackingFiles::Spare::Keep() {
+  // Without memory for that it is opened again.
+  (void)NoThrow([this]() -> Result<void> {
+    owner_->Remember(file_);
+    return {};
+  });
+  file_.reset();
+}
+
+// Only what was never written may be another inode's: cutting it to nothing isn't durable, and
+// after a crash somebody would read what was in it.
+void BackingFiles::GiveBack(std::shared_ptr<BackingFile> file) {
+  const uint64_t number = file->number();
+  const bool is_empty = !file->may_be_dirty() && NoThrow([&]() -> Result<void> {
+                                                   const std::lock_guard lock(mutex_);
+                                                   spares_.push_back(std::move(file));
+                                                   return {};
+                                                 }).has_value();
+  if (!is_empty) ledger_->Abandon(number);
+}
+
+std::shared_ptr<BackingFile> BackingFiles::PopSpare() {
+  const std::lock_guard lock(mutex_);
+  if (spares_.empty()) return nullptr;
+  std::shared_ptr<BackingFile> file = std::move(spares_.back());
+  spares_.pop_back();
+  return file;
+}
+
+Result<void> BackingFiles::Synced(Result<void> result) {
+  if (!result) host_failed_ = true;
+  return result;
+}
+
+Result<void> BackingFiles::MakeSpares(uint32_t count) {
+  if (host_failed_) return Failure(EIO, "a sync of the backing directory failed before");
+  BackingLedger::Places places = ledger_->Reserve(count);
+  if (!places) return Failure(ENOSPC, "the ledger of backing files is full");
+  // A region from a copy may have forgotten numbers whose files are somebody's.
+  uint64_t first = ledger_->next_number();
+  for (uint64_t number = first; number < first + count; ++number) {
+    const Result<struct stat> status = directory_->Stat(number);
+    if (status.error_code() == ENOENT) continue;
+    log::Warning("event=backing_file_unknown number={}", number);
+    first = number + 1;
+  }
+  {
+    Transaction transaction(allocator_, reader_);
+    transaction.HandOutBackingFiles(*ledger_, first, count, std::move(places));
+    TRY(transaction.Commit());
+  }
+  const Result<void> result = NoThrow([&] { return CreateSpares(first, count); });
+  if (result) return result;
+  for (uint64_t number = first; number < first + count; ++number) ledger_->Abandon(number);
+  return result;
+}
+
+Result<void> BackingFiles::CreateSpares(uint64_t first, uint32_t count) {
+  std::vector<std::shared_ptr<BackingFile>> made;
+  for (uint64_t number = first; number < first + count; ++number) {
+    made.push_back(TRY(directory_->Create(number)));
+    TRY(Synced(made.back()->Sync()));
+  }
+  TRY(Synced(directory_->Sync()));
+  const std::lock_guard lock(mutex_);
+  spares_.insert(spares_.end(), made.begin(), made.end());
+  return {};
+}
+
+Result<BackingFiles::Spare> BackingFiles::TakeSpare() {
+  if (auto file = PopSpare()) return Spare(*this, std::move(file));
+  const std::lock_guard lock(upkeep_mutex_);
+  if (auto file = PopSpare()) return Spare(*this, std::move(file));
+  // Deleted files wait in the ledger; the caller can't.
+  if (!ledger_->has_room()) TRY(FinishDeletions());
+  TRY(MakeSpares(kSpares));
+  if (auto file = PopSpare()) return Spare(*this, std::move(file));
+  return Failure(EAGAIN, "others took all spare backing files");
+}
+
+// --- files of inodes ---------------------------------------------------------------------------
+
+std::shared_ptr<BackingFile> BackingFiles::Known(uint64_t number) {
+  const std::lock_guard lock(mutex_);
+  const auto found = open_.find(number);
+  return found == open_.end() ? nullptr : found->second.lock();
+}
+
+std::shared_ptr<BackingFile> BackingFiles::Remember(std::shared_ptr<BackingFile> file) {
+  std::shared_ptr<BackingFile> oldest;  // let go after the mutex
+  const std::lock_guard lock(mutex_);
+  std::weak_ptr<BackingFile>& entry = open_[file->number()];
+  if (auto other = entry.lock()) return other;
+  recent_.push_back(file);
+  entry = file;
+  if (recent_.size() > kMaxRecent) {
+    oldest = std::move(recent_.front());
+    recent_.pop_front();
+    std::erase_if(open_, [](const auto& each) { return each.second.expired(); });
+  }
+  return file;
+}
+
+void BackingFiles::Forget(uint64_t number) {
+  std::shared_ptr<BackingFile> gone;  // let go after the mutex
+  const std::lock_guard lock(mutex_);
+  open_.erase(number);
+  const auto found = std::ranges::find(recent_, number, [](const auto& f) { return f->number(); });
+  if (found == recent_.end()) return;
+  gone = std::move(*found);
+  recent_.erase(found);
+}
+
+Result<std::shared_ptr<BackingFile>> BackingFiles::File(uint64_t number) {
+  if (auto known = Known(number)) return known;
+  Result<std::unique_ptr<BackingFile>> opened = directory_->OpenFile(number);
+  if (!opened) return Unusable(number, opened.error());
+  return Remember(std::move(*opened));
+}
+
+Result<struct stat> BackingFiles::Stat(uint64_t number) {
+  if (const auto known = Known(number)) return known->Stat();
+  Result<struct stat> status = directory_->Stat(number);
+  if (!status) return Unusable(number, status.error());
+  return status;
+}
+
+// --- deletion ----------------------------------------------------------------------------------
+
+bool BackingFiles::List(Transaction& transaction, uint64_t number) {
+  BackingLedger::Places place = ledger_->Reserve(1);
+  if (!place) return false;
+  transaction.ListBackingFile(*ledger_, number, std::move(place));
+  return true;
+}
+
+Result<void> BackingFiles::MakeRoom(bool space) {
+  if (!space && ledger_->has_room()) return {};
+  const std::lock_guard lock(upkeep_mutex_);
+  return FinishDeletions();
+}
+
+Result<void> BackingFiles::FinishDeletions() {
+  const std::vector<uint64_t> numbers = ledger_->TakeAbandoned();
+  if (numbers.empty()) return {};
+  // Their space is wanted in any case; their numbers stay listed if the host can't be trusted.
+  const Result<void> result = NoThrow([&]() -> Result<void> {
+    for (const uint64_t number : numbers) {
+      Forget(number);
+      TRY(directory_->Unlink(number));
+    }
+    if (host_failed_) return Failure(EIO, "a sync of the backing directory failed before");
+    TRY(Synced(directory_->Sync()));
+    Transaction transaction(allocator_, reader_);
+    for (const uint64_t number : numbers) transaction.UnlistBackingFile(*ledger_, number);
+    return transaction.Commit();
+  });
+  // Still listed: with the next ones, or by the next mount.
+  if (!result) {
+    for (const uint64_t number : numbers) ledger_->Abandon(number);
+  }
+  return result;
+}
+
+Result<void> BackingFiles::Upkeep() {
+  const std::lock_guard lock(upkeep_mutex_);
+  TRY(FinishDeletions());
+  size_t present = 0;
+  {
+    const std::lock_guard lock_spares(mutex_);
+    present = spares_.size();
+  }
+  if (present >= kSpares / 2) return {};
+  return MakeSpares(kSpares - static_cast<uint32_t>(present));
+}
+
+}  // namespace ingot
