@@ -25,7 +25,7 @@ Result<void> Transaction::Commit() {
   TRY(StageShared());
   // From here to Finish nothing may unwind: groups are locked, and soon the change is a fact. What
   // comes behind the commit point needs no heap (Lane::Commit; claims, counts and descriptors).
-  const Result<void> result = NoThrow([this] { return CommitStaged(); });
+  Result<void> result = NoThrow([this] { return CommitStaged(); });
   // A lane that became valid counts as done even if applying it failed: the device is read-only
   // then, and the claims must not be given out again.
   const bool committed = result.has_value() || lane_.committed();

@@ -18,10 +18,34 @@
 
 namespace ingot {
 
-// An errno value and what was being done. `code` is positive (ENOENT, not -ENOENT).
+// An errno value and what was being done. `code` is positive (ENOENT, not -ENOENT). Copies never
+// throw, for tl::expected makes them where nothing may (std::terminate); without memory the copy's
+// context is empty.
 struct Error {
+  Error() = default;
+  explicit Error(int errno_code, std::string what = {})
+      : code(errno_code), context(std::move(what)) {}
+  Error(const Error& other) noexcept : code(other.code) { CopyContext(other); }
+  Error(Error&& other) noexcept = default;
+  Error& operator=(const Error& other) noexcept {
+    code = other.code;
+    if (this != &other) CopyContext(other);
+    return *this;
+  }
+  Error& operator=(Error&& other) noexcept = default;
+  ~Error() = default;
+
   int code = 0;
   std::string context;
+
+ private:
+  void CopyContext(const Error& other) {
+    try {
+      context = other.context;
+    } catch (const std::bad_alloc&) {
+      context.clear();
+    }
+  }
 };
 
 // tl::expected is not [[nodiscard]] by itself, hence the derived class.
@@ -36,7 +60,7 @@ class [[nodiscard]] Result : public tl::expected<T, Error> {
 
 // Failure(EIO, "superblock: checksum") reads as the return statement of a failing function.
 [[nodiscard]] inline tl::unexpected<Error> Failure(int code, std::string context = {}) {
-  return tl::unexpected<Error>(Error{code, std::move(context)});
+  return tl::unexpected<Error>(Error(code, std::move(context)));
 }
 
 // Failure with the errno that the last system call left; `what` names the call and its object.
