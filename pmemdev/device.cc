@@ -29,14 +29,14 @@ Result<std::unique_ptr<Device>> Device::Assemble(std::unique_ptr<Mapping> mappin
   device->mapping_ = std::move(mapping);
   device->superblock_ = superblock;
   device->poisoned_.reserve(kMaxPoisonedPages);
-  device->bad_pages_.reserve(kMaxPoisonedPages);
   device->geometry_ = TRY(Geometry::ForRegion(superblock.region_size_bytes));
   device->group_table_ = std::make_unique<GroupTable>(*device->mapping_, device->geometry_,
                                                       device->superblock_.uuid);
   device->persist_ = std::make_unique<Persist>(*device->mapping_);
-  // Stores that fault are classified by the stream; here the page is marked and remembered.
-  device->persist_->set_fault_handler(
-      [raw = device.get()](const std::byte* address) { (void)raw->ReportFault(address); });
+  // Before whoever met the fault makes an Error of it: for that memory may be short.
+  device->mapping_->set_fault_handler([raw = device.get()](const std::byte* address) {
+    (void)NoThrow([&] { return raw->ReportFault(address); });
+  });
   const uint64_t unknown =
       superblock.features_read_only_compatible & ~media::kFeaturesReadOnlyCompatible;
   if (unknown != 0) {
@@ -91,13 +91,6 @@ Result<void> Device::Read(LogicalOffset at, std::span<std::byte> to) const {
   return ReportFault(poison::LastFaultAddress());
 }
 
-Result<media::GroupEntry> Device::ReadGroupEntry(GroupIndex group) const {
-  Result<media::GroupEntry> entry = group_table_->Read(group);
-  if (entry || entry.error().code == EUCLEAN) return entry;
-  TRY(ReportFault(poison::LastFaultAddress()));
-  return entry;
-}
-
 Result<void> Device::ReportFault(const std::byte* address) const {
   const std::optional<MediaOffset> place = mapping_->Locate(address);
   if (!place.has_value()) return Failure(EIO, "a fault in another region");
@@ -123,13 +116,9 @@ Result<void> Device::ReportFault(const std::byte* address) const {
 void Device::MarkPoisoned(MediaOffset at) const {
   const Result<LogicalPage> page = geometry_.PageAt(at);
   if (!page.has_value()) return;
-  {
-    const std::lock_guard lock(mutex_);
-    const auto place = std::ranges::lower_bound(bad_pages_, *page);
-    const bool is_known = place != bad_pages_.end() && *place == *page;
-    // Reserved: a fault must be remembered also when memory is short.
-    if (!is_known && bad_pages_.size() < kMaxPoisonedPages) bad_pages_.insert(place, *page);
-    has_poison_.store(true, std::memory_order_relaxed);
+  // Forgotten, it would be given out again.
+  if (bad_pages_.Add(*page) == BadPages::Added::kNoRoom) {
+    TurnReadOnly("no memory to remember more bad pages");
   }
   if (page_array_ == nullptr) return;
   // On the device the descriptor may itself be what can't be touched.
@@ -142,13 +131,6 @@ void Device::MarkPoisoned(MediaOffset at) const {
 std::vector<PoisonedPage> Device::poisoned_pages() const {
   const std::lock_guard lock(mutex_);
   return poisoned_;
-}
-
-uint64_t Device::PagesBeforePoison(LogicalPage first, uint64_t pages) const {
-  if (!has_poison()) return pages;
-  const std::lock_guard lock(mutex_);
-  const auto bad = std::ranges::lower_bound(bad_pages_, first);
-  return bad == bad_pages_.end() ? pages : std::min<uint64_t>(pages, *bad - first);
 }
 
 bool Device::writable() const { return !mapping_->read_only() && !persist_->failed(); }

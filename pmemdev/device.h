@@ -5,7 +5,6 @@
 // whoever gets a Device sees a consistent image. Thread-safe after Open.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -16,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "pmemdev/bad_pages.h"
 #include "pmemdev/base/ids.h"
 #include "pmemdev/base/result.h"
 #include "pmemdev/geometry.h"
@@ -91,9 +91,6 @@ class Device {
   // marked and reported). ENOSPC: the host lost it. EUCLEAN: the range is not in the logical space.
   Result<void> Read(LogicalOffset at, std::span<std::byte> to) const;
 
-  // The group's entry. EUCLEAN, and EIO and ENOSPC as for Read.
-  Result<media::GroupEntry> ReadGroupEntry(GroupIndex group) const;
-
   // Runs a pure leaf function over medium bytes; see poison::Run. EIO as for Read.
   template <typename Leaf>
   Result<void> ReadInPlace(Leaf&& leaf) const {
@@ -101,13 +98,14 @@ class Device {
     return ReportFault(poison::LastFaultAddress());
   }
 
-  // A fault at an address of the region was caught: classify, mark the page, remember, log.
+  // A fault at an address of the region was caught: classify, remember the page, log. Returns the
+  // error that it means. Whatever memory is lacking for, the page is remembered; if it can't be,
+  // the device turns read-only. (Mapping's and Persist's faults come here by themselves.)
   Result<void> ReportFault(const std::byte* address) const;
+  // What was reported, wherever in the region; for people.
   [[nodiscard]] std::vector<PoisonedPage> poisoned_pages() const;
-  // Was any met yet? Costs a load.
-  [[nodiscard]] bool has_poison() const { return has_poison_.load(std::memory_order_relaxed); }
-  // How many of `pages` from `first` on come before one that is known to be bad.
-  [[nodiscard]] uint64_t PagesBeforePoison(LogicalPage first, uint64_t pages) const;
+  // Media errors in the logical space; none is left out.
+  [[nodiscard]] const BadPages& bad_pages() const { return bad_pages_; }
 
   // False if mapped read-only, and after a failed msync, a lost host or a lane that could not be
   // completed; `reason` says which.
@@ -134,11 +132,10 @@ class Device {
   std::unique_ptr<PageArray> page_array_;
   ReplayReport replay_report_;
 
-  static constexpr size_t kMaxPoisonedPages = 4096;  // remembered; more are reported, not listed
-  mutable std::atomic<bool> has_poison_{false};
+  static constexpr size_t kMaxPoisonedPages = 4096;  // listed; more are in the log only
+  mutable BadPages bad_pages_;
   mutable std::mutex mutex_;  // guards what is below
   mutable std::vector<PoisonedPage> poisoned_;
-  mutable std::vector<LogicalPage> bad_pages_;  // media errors of the logical space, sorted
   mutable std::string read_only_reason_;
 };
 

@@ -21,7 +21,9 @@ Result<void> TouchLines(const Mapping& mapping, std::span<const uint64_t> lines)
     }
   });
   if (whole) [[likely]] return {};
-  return Failure(EIO, fmt::format("journal: target at {:#x}", poison::LastFaultAddress() - base));
+  const std::byte* address = poison::LastFaultAddress();
+  mapping.ReportFault(address);
+  return Failure(EIO, fmt::format("journal: target at {:#x}", address - base));
 }
 
 Result<void> StoreRuns(PersistStream& stream, std::span<const uint64_t> payload) {

@@ -83,7 +83,9 @@ Result<void> Mapping::Read(MediaOffset at, std::span<std::byte> to) const {
                                         at.value, to.size(), size_bytes()));
   }
   if (poison::Copy(to.data(), read_base_ + at.value, to.size())) [[likely]] return {};
-  const FaultKind kind = ClassifyFault(poison::LastFaultAddress());
+  const std::byte* address = poison::LastFaultAddress();
+  const FaultKind kind = ClassifyFault(address);
+  ReportFault(address);
   return Failure(kind == FaultKind::kHostHole ? ENOSPC : EIO,
                  fmt::format("reading the region at {}", at.value));
 }

@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -71,6 +72,15 @@ class Mapping {
   // For libpmem2's functions, which depend on nothing but the granularity.
   [[nodiscard]] struct pmem2_map* pmem2() const { return map_; }
 
+  // Told the address of each fault that a load or store of pmemdev met, on the thread that met it
+  // and before anything else is done about it. Must not throw. Set before the mapping is shared.
+  void set_fault_handler(std::function<void(const std::byte*)> handler) {
+    fault_handler_ = std::move(handler);
+  }
+  void ReportFault(const std::byte* address) const {
+    if (fault_handler_) fault_handler_(address);
+  }
+
   // Guarded copy of medium bytes. EUCLEAN: not in the mapping. EIO, ENOSPC: fault, by its kind.
   Result<void> Read(MediaOffset at, std::span<std::byte> to) const;
 
@@ -103,6 +113,7 @@ class Mapping {
   Result<void> MapViews(uint64_t size_bytes);
 
   MappingOptions options_;
+  std::function<void(const std::byte*)> fault_handler_;
   int fd_ = -1;
   Medium medium_ = Medium::kFile;
   Granularity granularity_ = Granularity::kPage;

@@ -11,7 +11,6 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <span>
 #include <utility>
@@ -74,10 +73,6 @@ class Persist {
   [[nodiscard]] PersistStream NewStream();
   [[nodiscard]] PersistCounts counts() const;
   void set_observer(PersistObserver* observer) { observer_ = observer; }
-  // Told the address of each fault that a store met, after the store was given up.
-  void set_fault_handler(std::function<void(const std::byte*)> handler) {
-    fault_handler_ = std::move(handler);
-  }
   // Tests: the n-th msync from now fails with EIO (1: the next one; 0: none).
   void FailMsyncAfter(uint64_t n) { msyncs_until_failure_ = n; }
 
@@ -92,7 +87,6 @@ class Persist {
 
   const Mapping& mapping_;
   std::unique_ptr<MappingFunctions> functions_;
-  std::function<void(const std::byte*)> fault_handler_;
   PersistObserver* observer_;
   std::atomic<bool> failed_{false};
   std::atomic<uint64_t> msyncs_until_failure_{0};

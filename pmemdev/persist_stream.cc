@@ -97,7 +97,7 @@ tl::unexpected<Error> PersistStream::Faulted(MediaOffset at) {
   const FaultKind kind = persist_->mapping_.ClassifyFault(address);
   // The host has no room for what it promised: nothing else can be relied on either.
   if (kind == FaultKind::kHostHole) persist_->Fail();
-  if (persist_->fault_handler_) persist_->fault_handler_(address);
+  persist_->mapping_.ReportFault(address);
   return Failure(kind == FaultKind::kHostHole ? ENOSPC : EIO,
                  fmt::format("storing to the region at {}", at.value));
 }
@@ -146,6 +146,7 @@ Result<void> PersistStream::CopyOrZero(MediaOffset to, const std::byte* from,
   if (persist_->functions_->page_granular()) {
     if (persist_->observer_ != nullptr) ObserveStore(to, from, size_bytes, StoreKind::kNonTemporal);
     std::byte* at = persist_->mapping_.writable_base() + to.value;
+    AddDirty(to, size_bytes);  // first: behind a fault nothing may ask for memory
     const bool stored = poison::Run([=] {
       if (from == nullptr) {
         std::memset(at, 0, size_bytes);
@@ -153,7 +154,6 @@ Result<void> PersistStream::CopyOrZero(MediaOffset to, const std::byte* from,
         std::memcpy(at, from, size_bytes);
       }
     });
-    AddDirty(to, size_bytes);
     if (!stored) return Faulted(to);
     return {};
   }

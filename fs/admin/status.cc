@@ -41,7 +41,7 @@ std::string LabelOf(const media::Superblock& superblock) {
   return {superblock.label.begin(), std::ranges::find(superblock.label, '\0')};
 }
 
-Json DescribeSpace(const Allocator& allocator) {
+Json DescribeSpace(Allocator& allocator) {
   const SpaceCounts counts = allocator.Count();
   Json json;
   json["total_bytes"] = counts.total_pages * kPageSize;

@@ -82,7 +82,7 @@ Result<std::unique_ptr<Allocator>> Allocator::Open(Device& device) {
   for (uint64_t i = 0; i < allocator->group_count_; ++i) {
     const GroupIndex group(i);
     GroupState& state = allocator->groups_[i];
-    const Result<media::GroupEntry> entry = device.ReadGroupEntry(group);
+    const Result<media::GroupEntry> entry = device.group_table().Read(group);
     if (!entry) {
       log::Failed("event=group_damaged group={} error={}", i, ErrnoName(entry.error().code));
       state.damaged = true;
@@ -105,16 +105,37 @@ Result<std::unique_ptr<Allocator>> Allocator::Open(Device& device) {
   return allocator;
 }
 
+void Allocator::NoticeBadPages() {
+  const BadPages& bad = device_.bad_pages();
+  const uint64_t known = bad.count();
+  if (noticed_bad_pages_.exchange(known, std::memory_order_relaxed) == known) [[likely]] return;
+  const uint64_t pages = device_.geometry().page_count();
+  for (LogicalPage page(0);;) {
+    page += bad.GoodFrom(page, pages - page.value);
+    if (page.value >= pages) break;
+    const GroupIndex group = GroupOf(page);
+    GroupState& state = groups_[group.value];
+    if (!state.damaged) {
+      MutexLock lock(state.mutex);
+      PageBitmap taken;
+      (void)BuildTaken(state, group, taken);  // whoever looks for space here meets the error again
+    }
+    page = FirstPageOf(group + 1);
+  }
+}
+
 uint32_t Allocator::FreshInodeSlots(GroupIndex group) {
   // Slot 0 of group 0 would be inode number 0, which no inode has.
   return static_cast<uint32_t>(media::kInodesPerPage) - (group.value == 0 ? 1 : 0);
 }
 
-SpaceCounts Allocator::Count() const {
+SpaceCounts Allocator::Count() {
+  if (device_.bad_pages().any()) NoticeBadPages();
   SpaceCounts counts;
   counts.total_pages = total_pages_;
   const int64_t free = unclaimed_pages_.load() + claimed_pages_.load();
   counts.free_pages = static_cast<uint64_t>(std::max<int64_t>(free, 0));
+  counts.bad_pages = static_cast<uint64_t>(std::max<int64_t>(bad_pages_.load(), 0));
   counts.reserve_pages = reserve_pages_;
   for (uint64_t i = 0; i < group_count_; ++i) {
     GroupState& state = groups_[i];
@@ -139,12 +160,9 @@ void Allocator::Unclaim(ClaimNode* node) {
   {
     MutexLock lock(state.mutex);
     state.Unlink(node);
-    state.free_pages += node->run.count;
-    with_pages_.Set(node->group);
-    UpdateHugeMask(state, node->group, node->run);
+    claimed_pages_ -= node->run.count;
+    CountFree(state, node->group, node->run);
   }
-  claimed_pages_ -= node->run.count;
-  unclaimed_pages_ += node->run.count;
   delete node;
 }
 
@@ -160,6 +178,18 @@ void Allocator::UnlinkLocked(ClaimNode* node) ABSL_NO_THREAD_SAFETY_ANALYSIS {
   groups_[node->group.value].Unlink(node);
 }
 
+void Allocator::CountFree(GroupState& state, GroupIndex group, PageRun run) {
+  const auto bad = static_cast<uint32_t>(
+      device_.bad_pages().CountIn(FirstPageOf(group) + run.first, run.count));
+  const uint32_t good = run.count - bad;
+  state.free_pages += good;
+  unclaimed_pages_ += good;
+  state.bad_pages += bad;
+  bad_pages_ += bad;
+  with_pages_.Set(group);
+  UpdateHugeMask(state, group, run);
+}
+
 void Allocator::UpdateHugeMask(GroupState& state, GroupIndex group, PageRun run) {
   // Claims are given back by destructors, and what was committed must be counted: no unwinding.
   const auto words = NoThrow([&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
@@ -170,7 +200,8 @@ void Allocator::UpdateHugeMask(GroupState& state, GroupIndex group, PageRun run)
   const uint32_t last = (run.first + run.count - 1) / kRunPages;
   for (uint32_t huge = run.first / kRunPages; huge <= last; ++huge) {
     const PageRun whole{huge * kRunPages, kRunPages};
-    bool free = whole.first + whole.count <= pages && huge != 0 && !state.IsClaimed(whole);
+    bool free = whole.first + whole.count <= pages && huge != 0 && !state.IsClaimed(whole) &&
+                device_.bad_pages().CountIn(FirstPageOf(group) + whole.first, whole.count) == 0;
     if (free && *words != nullptr) {
       const Result<void> read = NoThrow([&] {
         return device_.ReadInPlace(
@@ -195,7 +226,7 @@ Result<const uint64_t*> Allocator::Bitmap(const GroupState& state, GroupIndex gr
 
   PageBitmap copy;
   TRY(device_.Read(OffsetOf(at), std::as_writable_bytes(std::span(copy))));
-  const media::GroupEntry entry = TRY(device_.ReadGroupEntry(group));
+  const media::GroupEntry entry = TRY(device_.group_table().Read(group));
   const uint32_t expected =
       page == media::kAllocatedBitmapPage ? entry.allocated_checksum : entry.inode_checksum;
   if (Crc32c(std::as_bytes(std::span(copy))) != expected) {

@@ -5,6 +5,8 @@
 // a run of free pages: taken under a brief group lock, dropped by its destructor, made durable by
 // the transaction that it is handed to. Bitmaps and claims together say which pages are taken; a
 // page becomes claimable again only after the transaction that freed it has invalidated its lane.
+// A page that is known to be bad is given to nobody and doesn't count as free. Its bit says that it
+// is, for the sake of the mount that finds it repaired.
 // 64 bytes of DRAM per group. Thread-safe. Group locks come last in the lock order, ascending.
 #pragma once
 
@@ -63,6 +65,7 @@ struct ClaimRequest {
 struct SpaceCounts {
   uint64_t total_pages = 0;  // of the logical space, without the groups' reserved ones
   uint64_t free_pages = 0;   // includes claims: they are promises, not use
+  uint64_t bad_pages = 0;    // nobody's, but bad; not in free_pages
   uint64_t reserve_pages = 0;
   uint64_t free_huge_pages = 0;  // whole ones, unclaimed
   uint64_t free_inode_slots = 0;
@@ -102,7 +105,7 @@ class Allocator {
   // fragments were used. EUCLEAN, EIO: a bitmap can't be read.
   Result<Claim> Take(const ClaimRequest& request);
 
-  [[nodiscard]] SpaceCounts Count() const;
+  [[nodiscard]] SpaceCounts Count();
   [[nodiscard]] uint64_t damaged_groups() const;
   // Called without locks when space runs out; frees volatile claims; returns true if it freed any.
   void set_reclaimer(std::function<bool()> reclaimer) { reclaimer_ = std::move(reclaimer); }
@@ -156,14 +159,17 @@ class Allocator {
   Result<std::optional<Claim>> TryGroup(GroupIndex group, const ClaimRequest& request,
                                         Effort effort, uint32_t& host_refusals);
   void LeaveOut(GroupIndex group);
-  // The best run by `effort` that is free by `taken` and has, or gets, the host's space.
   [[nodiscard]] bool IsInodeBitmapGood(const GroupState& state, GroupIndex group) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(state.mutex);
+  // The best run by `effort` that is free by `taken` and has, or gets, the host's space.
   Result<std::optional<Claim>> ClaimChosen(GroupState& state, GroupIndex group,
                                            const ClaimRequest& request, Effort effort,
                                            PageBitmap& taken, uint32_t& host_refusals)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(state.mutex);
-  Result<void> BuildTaken(const GroupState& state, GroupIndex group, PageBitmap& taken) const
+  // All that nobody may be given: allocated, claimed, bad.
+  Result<void> BuildTaken(GroupState& state, GroupIndex group, PageBitmap& taken)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(state.mutex);
+  void TakeBadPages(GroupState& state, GroupIndex group, PageBitmap& taken)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(state.mutex);
   // The pages at the goal or at the group's cursor, if enough of them are free; else none.
   Result<PageRun> ContinueRun(const GroupState& state, GroupIndex group,
@@ -183,10 +189,15 @@ class Allocator {
   // The bitmap in place, its checksum verified once a mount; null: the group was never used.
   Result<const uint64_t*> Bitmap(const GroupState& state, GroupIndex group, uint32_t page) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(state.mutex);
+  // The run is nobody's any more.
+  void CountFree(GroupState& state, GroupIndex group, PageRun run)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(state.mutex);
   void UpdateHugeMask(GroupState& state, GroupIndex group, PageRun run)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(state.mutex);
   void Unclaim(ClaimNode* node);
   void UnlinkLocked(ClaimNode* node);
+  // Pages that went bad while they were nobody's are counted as such from now on.
+  void NoticeBadPages();
   static uint64_t& HugeMaskUnlocked(GroupState& state);
   [[nodiscard]] static uint32_t FreshInodeSlots(GroupIndex group);
   [[nodiscard]] PageBitmap FreshAllocated(GroupIndex group) const;
@@ -204,6 +215,8 @@ class Allocator {
   GroupSummary with_huge_;   // groups that may have an unclaimed whole huge page
   std::atomic<int64_t> unclaimed_pages_{0};
   std::atomic<int64_t> claimed_pages_{0};
+  std::atomic<int64_t> bad_pages_{0};
+  std::atomic<uint64_t> noticed_bad_pages_{0};  // of the device's, so many have been looked at
   uint64_t total_pages_ = 0;
   uint64_t reserve_pages_ = 0;
   uint64_t damaged_groups_ = 0;

@@ -45,6 +45,7 @@ Result<Claim> Allocator::Take(const ClaimRequest& request) {
 #ifdef INGOT_TEST_HOOKS
   if (test_hooks::TakeInjectedFailure()) return Failure(ENOSPC, "injected");
 #endif
+  if (device_.bad_pages().any()) [[unlikely]] NoticeBadPages();
   // Twice, because others may take what a first reclaim gave back.
   constexpr int kReclaims = 2;
   for (int attempt = 0;; ++attempt) {
@@ -204,8 +205,7 @@ Result<std::optional<Claim>> Allocator::ClaimChosen(GroupState& state, GroupInde
   }
 }
 
-Result<void> Allocator::BuildTaken(const GroupState& state, GroupIndex group,
-                                   PageBitmap& taken) const {
+Result<void> Allocator::BuildTaken(GroupState& state, GroupIndex group, PageBitmap& taken) {
   const uint64_t* words = TRY(Bitmap(state, group, media::kAllocatedBitmapPage));
   if (words != nullptr) {
     TRY(device_.ReadInPlace([&] { std::memcpy(taken.data(), words, sizeof(taken)); }));
@@ -215,14 +215,30 @@ Result<void> Allocator::BuildTaken(const GroupState& state, GroupIndex group,
   for (const ClaimNode* node = state.claims; node != nullptr; node = node->next) {
     SetRun(taken, node->run);
   }
-  // Nobody is given a page that is known to be bad.
-  const uint64_t pages = device_.geometry().PagesIn(group);
-  for (uint64_t at = 0; device_.has_poison(); ++at) {
-    at += device_.PagesBeforePoison(FirstPageOf(group) + at, pages - at);
-    if (at >= pages) break;
-    SetRun(taken, {static_cast<uint32_t>(at), 1});
-  }
+  if (device_.bad_pages().any()) [[unlikely]] TakeBadPages(state, group, taken);
   return {};
+}
+
+void Allocator::TakeBadPages(GroupState& state, GroupIndex group, PageBitmap& taken) {
+  uint32_t bad = 0;
+  uint64_t broken = 0;
+  device_.bad_pages().ForEachIn(
+      FirstPageOf(group), device_.geometry().PagesIn(group), [&](LogicalPage page) {
+        const uint32_t at = IndexInGroup(page);
+        broken |= uint64_t{1} << (at / kRunPages);
+        if (TestBit(taken, at)) return;
+        SetRun(taken, {at, 1});
+        ++bad;
+      });
+  std::atomic_ref mask(state.free_huge_mask);
+  mask.store(mask.load() & ~broken, std::memory_order_relaxed);
+  // Most were known when they became free, and left out of the counts there; the others are now.
+  if (bad == state.bad_pages) return;
+  const uint32_t more = bad - state.bad_pages;  // modulo 2^32: less of them, had a count been wrong
+  state.bad_pages += more;
+  state.free_pages -= more;
+  unclaimed_pages_ -= static_cast<int32_t>(more);
+  bad_pages_ += static_cast<int32_t>(more);
 }
 
 PageBitmap Allocator::FreshAllocated(GroupIndex group) const {
@@ -238,7 +254,6 @@ PageBitmap Allocator::FreshAllocated(GroupIndex group) const {
 
 Result<PageRun> Allocator::ContinueRun(const GroupState& state, GroupIndex group,
                                        const ClaimRequest& request) const {
-  if (device_.has_poison()) return PageRun{};  // BuildTaken knows where
   const auto wanted = static_cast<uint32_t>(std::min<uint64_t>(request.pages, kPagesPerHugePage));
   const uint32_t enough = request.exact ? wanted : std::min(wanted, kGoodFragmentPages);
   const uint64_t* words = TRY(Bitmap(state, group, media::kAllocatedBitmapPage));
@@ -255,6 +270,8 @@ Result<PageRun> Allocator::ContinueRun(const GroupState& state, GroupIndex group
       run.count = FreeFrom(BitmapView(words, kBitmapWords), page, std::min(wanted, left));
     }));
     run.count = state.UnclaimedFrom(run);
+    run.count = static_cast<uint32_t>(
+        device_.bad_pages().GoodFrom(FirstPageOf(group) + page, run.count));
     if (run.count >= enough) return run;
   }
   return PageRun{};

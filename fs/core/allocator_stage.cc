@@ -88,7 +88,7 @@ Result<void> Allocator::StageGroup(GroupChange& change, Lane& lane,
                                    PersistStream& stream) ABSL_NO_THREAD_SAFETY_ANALYSIS {
   GroupState& state = groups_[change.group.value];
   if (state.damaged) return Inconsistent(change.group, "its entry is damaged");
-  const media::GroupEntry before = TRY(device_.ReadGroupEntry(change.group));
+  const media::GroupEntry before = TRY(device_.group_table().Read(change.group));
   media::GroupEntry& after = change.after;
   after = before;
   const bool fresh = (before.flags & media::kGroupUninitialised) != 0;
@@ -204,10 +204,7 @@ void Allocator::FinishGroup(const GroupChange& change) ABSL_NO_THREAD_SAFETY_ANA
       descriptor->owner.store(0, std::memory_order_relaxed);
       descriptor->state.store(PageState::kFree, std::memory_order_relaxed);
     }
-    state.free_pages += run.count;
-    unclaimed_pages_ += run.count;
-    with_pages_.Set(change.group);
-    UpdateHugeMask(state, change.group, RunOf(run));
+    CountFree(state, change.group, RunOf(run));
   }
 }
 

@@ -22,7 +22,7 @@ bool HasTimes(const media::Inode& inode, Time now) {
 }  // namespace
 
 bool FileData::IsPoison(const Error& error) const {
-  return error.code == EIO && core_.device.has_poison() && core_.device.writable();
+  return error.code == EIO && core_.device.bad_pages().any() && core_.device.writable();
 }
 
 Result<uint64_t> FileData::Write(InodeNumber number, uint64_t offset,
@@ -126,7 +126,7 @@ Result<bool> FileData::OverwriteInPlace(const media::Inode& before, uint64_t off
                                         std::span<const std::byte> from) {
   const uint64_t end = offset + from.size();
   if (end > before.size_bytes || IsAtomic(core_, before)) return false;
-  if (core_.device.has_poison()) return false;  // it may lie here
+  if (core_.device.bad_pages().any()) return false;  // it may lie here
   if (!HasTimes(before, CurrentTime())) return false;
   absl::InlinedVector<FilePart, 4> parts;
   bool has_zeros = false;

@@ -26,12 +26,13 @@ struct ClaimNode {
 struct alignas(64) GroupState {
   Mutex mutex;
   ClaimNode* claims ABSL_GUARDED_BY(mutex) = nullptr;
-  uint64_t free_huge_mask ABSL_GUARDED_BY(mutex) = 0;   // wholly free on media and unclaimed
+  uint64_t free_huge_mask ABSL_GUARDED_BY(mutex) = 0;   // wholly free on media, unclaimed, good
   uint64_t host_ready_mask ABSL_GUARDED_BY(mutex) = 0;  // the host has allocated these for sure
-  std::atomic<uint32_t> free_pages{0};                  // free on media and unclaimed
+  std::atomic<uint32_t> free_pages{0};                  // free on media, unclaimed and good
   std::atomic<uint32_t> free_inode_slots{0};
   std::atomic<uint32_t> orphans{0};
   uint32_t cursor ABSL_GUARDED_BY(mutex) = 0;  // the page behind the last small run taken
+  uint32_t bad_pages ABSL_GUARDED_BY(mutex) = 0;  // free on media, unclaimed, not in free_pages
   std::atomic<uint16_t> inode_cursor{0};
   std::atomic<bool> uninitialised{false};
   bool damaged = false;                        // set at Open: takes part in nothing

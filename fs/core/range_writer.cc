@@ -39,10 +39,10 @@ Result<uint64_t> RangeWriter::WriteExtent(const Extent& extent, uint64_t offset,
   from = from.first(std::min<uint64_t>(from.size(), OffsetOf(extent.end()) - offset));
   if (extent.unwritten) return WriteUnwritten(extent, offset, from);
   const LogicalOffset at = AddressIn(extent, offset);
-  if (core_.device.has_poison() && !is_atomic_) [[unlikely]] {
+  if (core_.device.bad_pages().any() && !is_atomic_) [[unlikely]] {
     const LogicalPage first = PageOf(at);
     const uint64_t pages = EndPageOf(offset + from.size()) - FilePageOf(offset);
-    const uint64_t good = core_.device.PagesBeforePoison(first, pages);
+    const uint64_t good = core_.device.bad_pages().GoodFrom(first, pages);
     if (good == 0) return WriteElsewhere(extent, offset, from);
     if (good < pages) from = from.first(OffsetOf(FilePageOf(offset) + good) - offset);
   }

@@ -41,10 +41,6 @@ Result<void> Transaction::Commit() {
     }
   }
   FinishShared(committed);
-  // The journal knows no device to tell of a target or lane that it found bad.
-  if (result.error_code() == EIO) {
-    (void)NoThrow([this] { return device_.ReportFault(poison::LastFaultAddress()); });
-  }
   return result;
 }
 

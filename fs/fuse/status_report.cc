@@ -94,8 +94,10 @@ ordered_json DescribeSpace(Volume& volume) {
   report["free_huge_pages"] = counts.free_huge_pages;
   report["total_inodes"] = counts.total_inodes;
   report["free_inodes"] = counts.free_inodes;
-  const Allocator& allocator = *volume.core().allocator;
-  report["orphans"] = allocator.Count().orphans;
+  Allocator& allocator = *volume.core().allocator;
+  const SpaceCounts pages = allocator.Count();
+  report["bad_bytes"] = pages.bad_pages * kPageSize;  // neither free nor anybody's
+  report["orphans"] = pages.orphans;
   report["damaged_groups"] = allocator.damaged_groups();
   return report;
 }

@@ -119,7 +119,7 @@ TEST_P(PersistTest, AfterFailEverythingIsReadOnly) {
 TEST_P(PersistTest, StoreIntoALostFileTurnsReadOnly) {
   ASSERT_EQ(ftruncate(mapping_->fd(), static_cast<off_t>(2 * kMiB)), 0);
   const std::byte* reported = nullptr;
-  persist_.set_fault_handler([&](const std::byte* address) { reported = address; });
+  mapping_->set_fault_handler([&](const std::byte* address) { reported = address; });
   PersistStream stream = persist_.NewStream();
   EXPECT_EQ(stream.ZeroUnfenced(kPlace, 4096).error_code(), ENOSPC);
   EXPECT_EQ(mapping_->Locate(reported), kPlace);
