@@ -140,8 +140,8 @@ class FileData {
                                     uint64_t offset, std::span<const std::byte> from);
   Result<bool> OverwriteInPlace(const media::Inode& before, uint64_t offset,
                                 std::span<const std::byte> from);
-  // EIO of a bad page, with which other pages can do.
-  [[nodiscard]] bool IsPoison(const Error& error) const;
+  // EIO of a page that turned out to be bad since `known_bad` pages were: others may do.
+  [[nodiscard]] bool HasMetBadPage(const Error& error, uint64_t known_bad) const;
   Result<void> WriteInline(InodeNumber number, uint64_t offset, std::span<const std::byte> from);
   Result<void> SpillInline(InodeNumber number);
   Result<void> SpillInline(Transaction& transaction, media::Inode& inode);

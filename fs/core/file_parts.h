@@ -75,6 +75,16 @@ inline Result<FilePart> FirstPart(const ExtentMap& extents, const media::Inode& 
   return part;
 }
 
+// How many of `size_bytes` at `at`, in one group, come before a page that is known to be bad.
+[[nodiscard]] inline uint64_t BytesBeforeBadPage(const Device& device, LogicalOffset at,
+                                                 uint64_t size_bytes) {
+  if (!device.bad_pages().any()) [[likely]] return size_bytes;
+  const uint64_t head = at.value % kPageSize;
+  const uint64_t pages = RoundUp(head + size_bytes, kPageSize) / kPageSize;
+  const uint64_t good = device.bad_pages().GoodFrom(PageOf(at), pages);
+  return good == 0 ? 0 : std::min(good * kPageSize - head, size_bytes);
+}
+
 // Calls `visit(const FilePart&) -> Result<void>` for [offset, end), in order. Not for inline
 // contents.
 template <typename Visit>

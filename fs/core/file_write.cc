@@ -21,10 +21,6 @@ bool HasTimes(const media::Inode& inode, Time now) {
 
 }  // namespace
 
-bool FileData::IsPoison(const Error& error) const {
-  return error.code == EIO && core_.device.bad_pages().any() && core_.device.writable();
-}
-
 Result<uint64_t> FileData::Write(InodeNumber number, uint64_t offset,
                                  std::span<const std::byte> from, const WriteOptions& options) {
   const ExclusiveInodeLocks lock(core_.locks, number);
@@ -126,16 +122,16 @@ Result<bool> FileData::OverwriteInPlace(const media::Inode& before, uint64_t off
                                         std::span<const std::byte> from) {
   const uint64_t end = offset + from.size();
   if (end > before.size_bytes || IsAtomic(core_, before)) return false;
-  if (core_.device.bad_pages().any()) return false;  // it may lie here
   if (!HasTimes(before, CurrentTime())) return false;
   absl::InlinedVector<FilePart, 4> parts;
-  bool has_zeros = false;
+  bool fits = true;
   TRY(ForEachPart(core_.extents, before, offset, end, [&](const FilePart& part) -> Result<void> {
-    has_zeros = has_zeros || part.is_zeros;
+    fits = fits && !part.is_zeros &&
+           BytesBeforeBadPage(core_.device, part.at, part.size_bytes) == part.size_bytes;
     parts.push_back(part);
     return {};
   }));
-  if (has_zeros) return false;
+  if (!fits) return false;
   PersistStream stream = core_.device.persist().NewStream();
   for (const FilePart& part : parts) {
     TRY(stream.CopyUnfenced(Geometry::ToMedia(part.at),
@@ -145,11 +141,17 @@ Result<bool> FileData::OverwriteInPlace(const media::Inode& before, uint64_t off
   return true;
 }
 
+bool FileData::HasMetBadPage(const Error& error, uint64_t known_bad) const {
+  return error.code == EIO && core_.device.bad_pages().count() != known_bad &&
+         core_.device.writable();
+}
+
 Result<uint64_t> FileData::WriteStep(InodeNumber number, const media::Inode& before,
                                      uint64_t offset, std::span<const std::byte> from) {
+  const uint64_t known_bad = core_.device.bad_pages().count();
   const Result<bool> overwritten = OverwriteInPlace(before, offset, from);
-  // Poison that was met: the transaction knows what to do about it.
-  if (!overwritten && !IsPoison(overwritten.error())) {
+  // A bad page that was met: the transaction knows what to do about it.
+  if (!overwritten && !HasMetBadPage(overwritten.error(), known_bad)) {
     return tl::unexpected<Error>(overwritten.error());
   }
   if (overwritten && *overwritten) return from.size();
@@ -163,9 +165,11 @@ Result<uint64_t> FileData::WriteStep(InodeNumber number, const media::Inode& bef
 Result<uint64_t> FileData::WriteTransaction(InodeNumber number, const media::Inode& before,
                                             uint64_t offset, std::span<const std::byte> from) {
   const bool is_atomic = IsAtomic(core_, before);
-  bool met_poison = false;
   if (is_atomic) from = from.first(std::min(from.size(), kAtomicRequestSize));
+  // Each page of the range may turn out to be bad, and so may the one that it then goes to.
+  uint64_t new_places = 2 * (EndPageOf(offset + from.size()) - FilePageOf(offset));
   for (;;) {
+    const uint64_t known_bad = core_.device.bad_pages().count();
     Transaction transaction(*core_.allocator, core_.reader);
     media::Inode& inode = *TRY(transaction.EditInode(number));
     RangeWriter writer(core_, *placement_, transaction, inode, before);
@@ -180,7 +184,10 @@ Result<uint64_t> FileData::WriteTransaction(InodeNumber number, const media::Ino
     // What was reserved for this place went with the transaction; the rest would fit no more.
     placement_->reservations().Drop(number);
     // Once more, now that it is known which page is bad.
-    if (!written && IsPoison(written.error()) && !std::exchange(met_poison, true)) continue;
+    if (!written && HasMetBadPage(written.error(), known_bad) && new_places > 0) {
+      --new_places;
+      continue;
+    }
     if (is_atomic && written.error_code() != ENOSPC) {
       const bool too_large = written || written.error().code == EOVERFLOW;
       return too_large ? Failure(ENOSPC, "atomic write: too scattered") : written;

@@ -37,22 +37,18 @@ Result<uint64_t> RangeWriter::Write(uint64_t offset, Bytes from) {
 
 Result<uint64_t> RangeWriter::WriteExtent(const Extent& extent, uint64_t offset, Bytes from) {
   from = from.first(std::min<uint64_t>(from.size(), OffsetOf(extent.end()) - offset));
-  if (extent.unwritten) return WriteUnwritten(extent, offset, from);
-  const LogicalOffset at = AddressIn(extent, offset);
-  if (core_.device.bad_pages().any() && !is_atomic_) [[unlikely]] {
-    const LogicalPage first = PageOf(at);
-    const uint64_t pages = EndPageOf(offset + from.size()) - FilePageOf(offset);
-    const uint64_t good = core_.device.bad_pages().GoodFrom(first, pages);
-    if (good == 0) return WriteElsewhere(extent, offset, from);
-    if (good < pages) from = from.first(OffsetOf(FilePageOf(offset) + good) - offset);
-  }
   // Bytes behind the end of the file are nobody's until the new size is committed.
-  if (!is_atomic_ || offset >= before_.size_bytes) {
-    TRY(transaction_.stream().CopyUnfenced(Geometry::ToMedia(at), from));
-  } else if (is_logged_) {
+  const bool replaces = is_atomic_ && !extent.unwritten && offset < before_.size_bytes;
+  if (replaces && !is_logged_) return WriteCopy(extent, offset, from);
+  const LogicalOffset at = AddressIn(extent, offset);
+  const uint64_t good = BytesBeforeBadPage(core_.device, at, from.size());
+  if (good == 0) [[unlikely]] return WriteElsewhere(extent, offset, from);
+  from = from.first(good);
+  if (extent.unwritten) return WriteUnwritten(extent, offset, from);
+  if (replaces) {
     TRY(transaction_.LogData(at, from));
   } else {
-    return WriteCopy(extent, offset, from);
+    TRY(transaction_.stream().CopyUnfenced(Geometry::ToMedia(at), from));
   }
   return from.size();
 }
@@ -89,11 +85,14 @@ Result<uint64_t> RangeWriter::WriteCopy(const Extent& extent, uint64_t offset, B
   const bool in_huge_page =
       extent.file_page <= window && window_end <= extent.end() &&
       (extent.start.value + (window - extent.file_page)) % kPagesPerHugePage == 0;
-  if (in_huge_page) {
+  const uint64_t end = std::min(offset + from.size(), OffsetOf(window_end));
+  // Bad pages that the request doesn't replace stay where they are, and nobody needs them.
+  if (in_huge_page && IsGood(extent, OffsetOf(window), offset) &&
+      IsGood(extent, end, std::min(before_.size_bytes, OffsetOf(window_end)))) {
     Result<Claim> huge = core_.allocator->Take(
         {.pages = kPagesPerHugePage, .goal = extent.start, .whole_huge = true});
     if (huge) {
-      from = from.first(std::min<uint64_t>(from.size(), OffsetOf(window_end) - offset));
+      from = from.first(end - offset);
       TRY(Replace(extent, window, std::move(*huge), offset, from));
       return from.size();
     }
@@ -106,12 +105,20 @@ Result<uint64_t> RangeWriter::WriteCopy(const Extent& extent, uint64_t offset, B
   return from.size();
 }
 
-// A page that is known to be bad, and all of whose bytes are given anew, gets another place. The
-// bad one is free then, and given to nobody. EIO: some of its bytes are to stay.
+bool RangeWriter::IsGood(const Extent& extent, uint64_t offset, uint64_t end) const {
+  if (offset >= end) return true;
+  return BytesBeforeBadPage(core_.device, AddressIn(extent, offset), end - offset) == end - offset;
+}
+
+// The bad pages are free then, and given to nobody. From the reserve: what is overwritten, or was
+// preallocated, needs no space in a full pool either.
 Result<uint64_t> RangeWriter::WriteElsewhere(const Extent& extent, uint64_t offset, Bytes from) {
   const FilePage page = FilePageOf(offset);
-  Claim claim = TRY(core_.allocator->Take({.pages = 1, .goal = extent.start}));
-  from = from.first(std::min<uint64_t>(from.size(), OffsetOf(page + 1) - offset));
+  const uint64_t pages = core_.device.bad_pages().BadFrom(
+      PageOf(AddressIn(extent, offset)), EndPageOf(offset + from.size()) - page);
+  Claim claim = TRY(
+      core_.allocator->Take({.pages = pages, .goal = extent.start, .from_reserve = true}));
+  from = from.first(std::min<uint64_t>(from.size(), OffsetOf(page + claim.count()) - offset));
   TRY(Replace(extent, page, std::move(claim), offset, from));
   return from.size();
 }
@@ -140,15 +147,15 @@ Result<void> RangeWriter::Replace(const Extent& extent, FilePage first, Claim cl
 
   const ExtentMap::Removed removed =
       TRY(core_.extents.Remove(transaction_, inode_, first, copy.pages));
-  if (removed.done < copy.pages) return Failure(EOVERFLOW, "atomic write: transaction full");
-  TRY(core_.extents.Insert(transaction_, inode_, copy));
+  if (removed.done < copy.pages) return Failure(EOVERFLOW, "new places: transaction full");
+  TRY(core_.extents.Insert(transaction_, inode_, copy, /*from_reserve=*/true));
   return transaction_.Free(old, copy.pages);
 }
 
 Result<void> RangeWriter::CopyOld(const Extent& extent, uint64_t offset, uint64_t end,
                                   LogicalOffset to) {
   const uint64_t size = before_.size_bytes;
-  const uint64_t valid_end = std::clamp(size, offset, end);
+  const uint64_t valid_end = extent.unwritten ? offset : std::clamp(size, offset, end);
   if (offset < valid_end) {
     TRY(CopyWithin(core_, transaction_, AddressIn(extent, offset), to, valid_end - offset));
   }

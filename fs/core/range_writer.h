@@ -7,7 +7,8 @@
 // moves and no space is needed); a larger one goes to newly claimed pages that are swapped in, and
 // if it overwrites a part of a window that lies in a whole huge page, the whole window is written
 // anew, so that the file stays huge-mapped. (Rejected: swapping small runs there, which would break
-// the huge page for good.) The caller commits, or drops the transaction after an error: nothing of
+// the huge page for good.) In both, pages that are known to be bad get new places if all of their
+// bytes are replaced. The caller commits, or drops the transaction after an error: nothing of
 // new pages is visible then.
 #pragma once
 
@@ -40,13 +41,18 @@ class RangeWriter {
   Result<uint64_t> WriteHole(FilePage hole_end, uint64_t offset, Bytes from);
   Result<uint64_t> WriteCopy(const Extent& extent, uint64_t offset, Bytes from);
 
-  // Stores `from` at `offset` into pages that begin with `first` at `to`, with zeros around it.
+  // `offset` is in a page that is known to be bad: it, and bad ones behind it, get other places.
+  // EIO: some of its bytes are to stay.
   Result<uint64_t> WriteElsewhere(const Extent& extent, uint64_t offset, Bytes from);
+  // True unless a page of [offset, end), which is in the extent, is known to be bad.
+  [[nodiscard]] bool IsGood(const Extent& extent, uint64_t offset, uint64_t end) const;
+
+  // Stores `from` at `offset` into pages that begin with `first` at `to`, with zeros around it.
   Result<void> FillPages(LogicalPage to, FilePage first, uint64_t offset, Bytes from);
   // Replaces the extent's pages [first, first + claim.count()) by copies that differ in `from`.
   Result<void> Replace(const Extent& extent, FilePage first, Claim claim, uint64_t offset,
                        Bytes from);
-  // Old contents of [offset, end) in the extent, zeros behind the end of the file.
+  // Old contents of [offset, end) in the extent; zeros if unwritten or behind the end.
   Result<void> CopyOld(const Extent& extent, uint64_t offset, uint64_t end, LogicalOffset to);
 
   Core& core_;
