@@ -46,7 +46,7 @@ TEST(BadPages, AnswersAsAPlainSetDoes) {
     std::vector<uint64_t> visited;
     bad.ForEachIn(LogicalPage(first), pages,
                   [&](LogicalPage page) { visited.push_back(page.value); });
-    EXPECT_TRUE(std::ranges::equal(visited, std::ranges::subrange(next, end)));
+    EXPECT_TRUE(std::equal(visited.begin(), visited.end(), next, end));
     if (HasFailure()) return;
   }
 }

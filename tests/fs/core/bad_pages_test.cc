@@ -264,7 +264,7 @@ TEST_F(OnBadPages, AreNotFree) {
   const SpaceCounts before = core().allocator->Count();
   ASSERT_NO_FATAL_FAILURE(Poison(file_, {3, 600, 601, 1000}));
   std::vector<std::byte> byte(1);
-  for (const uint64_t page : {3, 600, 601, 1000}) {
+  for (const uint64_t page : {3u, 600u, 601u, 1000u}) {
     EXPECT_ERROR(EIO, data().ReadInto(file_, page * kPageSize, byte));
   }
   EXPECT_EQ(FreePages(), before.free_pages) << "they are the file's";
