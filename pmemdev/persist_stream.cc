@@ -3,9 +3,10 @@
 // granularity only msync makes anything durable: plain stores, and the runs are remembered for the
 // fence.
 //
-// libpmem2's copies may split what is shorter than a cache line into stores of 4 bytes, which a
-// crash could tear inside a word. They are trusted with whole lines only; words at the ends are
-// ours.
+// libpmem2's copies, and the C library's, may split what is shorter than a cache line into stores
+// of 4 bytes or of bytes that aren't aligned, which a crash could tear inside a word (on a plain
+// file, too: the host writes back while we store). They are trusted with whole lines only; words at
+// the ends are ours.
 #include <algorithm>
 #include <cstring>
 #include <vector>
@@ -56,6 +57,19 @@ Parts Divide(MediaOffset to, uint64_t size_bytes) {
   const uint64_t head = std::min(size_bytes, to_border);
   const uint64_t lines = RoundDown(size_bytes - head, kCacheLineSize);
   return {head, lines, size_bytes - head - lines};
+}
+
+// With plain stores. `from` null: zeros.
+void CopyByParts(std::byte* to, const std::byte* from, const Parts& parts) {
+  const auto source = [from](size_t skip) { return from == nullptr ? nullptr : from + skip; };
+  StoreByWords(to, from, parts.head);
+  if (from == nullptr) {
+    std::memset(to + parts.head, 0, parts.lines);
+  } else {
+    std::memcpy(to + parts.head, from + parts.head, parts.lines);
+  }
+  const size_t before_tail = parts.head + parts.lines;
+  StoreByWords(to + before_tail, source(before_tail), parts.tail);
 }
 
 uint64_t LinesOf(MediaOffset at, uint64_t size_bytes) {
@@ -143,22 +157,16 @@ Result<void> PersistStream::ZeroUnfenced(MediaOffset to, uint64_t size_bytes) {
 Result<void> PersistStream::CopyOrZero(MediaOffset to, const std::byte* from,
                                        uint64_t size_bytes) {
   TRY(Begin(to, size_bytes));
+  const Parts parts = Divide(to, size_bytes);
   if (persist_->functions_->page_granular()) {
     if (persist_->observer_ != nullptr) ObserveStore(to, from, size_bytes, StoreKind::kNonTemporal);
     std::byte* at = persist_->mapping_.writable_base() + to.value;
     AddDirty(to, size_bytes);  // first: behind a fault nothing may ask for memory
-    const bool stored = poison::Run([=] {
-      if (from == nullptr) {
-        std::memset(at, 0, size_bytes);
-      } else {
-        std::memcpy(at, from, size_bytes);
-      }
-    });
+    const bool stored = poison::Run([=] { CopyByParts(at, from, parts); });
     if (!stored) return Faulted(to);
     return {};
   }
 
-  const Parts parts = Divide(to, size_bytes);
   const auto source = [from](size_t skip) { return from == nullptr ? nullptr : from + skip; };
   if (parts.head != 0) TRY(StoreWords(to, from, parts.head, PersistSite::current()));
   if (parts.lines != 0) TRY(StoreLines(to + parts.head, source(parts.head), parts.lines));

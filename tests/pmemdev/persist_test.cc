@@ -7,9 +7,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tests/support/test_region.h"
@@ -92,6 +94,33 @@ TEST_P(PersistTest, ObserverSeesTheOrder) {
   ASSERT_TRUE(stream.Fence().has_value());
   // On cache lines only whole ones are copied past the caches.
   EXPECT_EQ(shadow.events, GetParam() ? "sf|n|n|" : "sf|sf|sfnsf|");
+}
+
+// What is stored to a plain file may be written back at any moment, by somebody who reads it then.
+TEST_P(PersistTest, NobodySeesAWordHalfStored) {
+  constexpr uint64_t kSkip = 3;
+  constexpr uint64_t kSize = 50;  // in one line: lines are libpmem2's and the C library's
+  const std::byte* const line = mapping_->base() + kPlace.value;
+  std::atomic<bool> done{false};
+  std::atomic<uint64_t> torn{0};
+  std::thread reader([&] {
+    while (!done.load()) {
+      for (uint64_t at = kWordSize; at + kWordSize <= kSkip + kSize; at += kWordSize) {
+        uint64_t word = 0;
+        __atomic_load(reinterpret_cast<const uint64_t*>(line + at), &word, __ATOMIC_RELAXED);
+        if (word != 0 && word != ~uint64_t{0}) torn.fetch_add(1);
+      }
+    }
+  });
+  const std::vector<std::byte> ones(kSize, std::byte{0xFF});
+  PersistStream stream = persist_.NewStream();
+  for (int i = 0; i < 200'000; ++i) {
+    ASSERT_TRUE(stream.CopyUnfenced(kPlace + kSkip, ones));
+    ASSERT_TRUE(stream.ZeroUnfenced(kPlace + kSkip, kSize));
+  }
+  done = true;
+  reader.join();
+  EXPECT_EQ(torn.load(), 0u);
 }
 
 TEST_P(PersistTest, EmptyOperationsDoNothing) {
