@@ -9,12 +9,14 @@
 namespace ingot::tests {
 namespace {
 
-// So many lines with so many stores each.
+// So many lines with so many stores each, one a word.
 std::vector<PendingUnit> Lines(size_t lines, size_t stores, bool non_temporal) {
   std::vector<PendingUnit> pending(lines);
   for (size_t i = 0; i < lines; ++i) {
     pending[i].only_non_temporal = non_temporal;
-    for (size_t j = 0; j < stores; ++j) pending[i].stores.push_back({i * 64 + j * 8, i * 100 + j});
+    for (size_t j = 0; j < stores; ++j) {
+      pending[i].stores.push_back({{i * 64 + j * 8, i * 100 + j}, !non_temporal});
+    }
   }
   return pending;
 }
@@ -34,6 +36,23 @@ std::set<std::set<uint64_t>> Choices(const std::vector<PendingUnit>& pending, si
 
 TEST(Choices, NothingPendingIsOneImage) {
   EXPECT_EQ(Choices({}, 10).size(), 1u);
+}
+
+TEST(Choices, StoresWithoutOrderAreKeptInEachCombination) {
+  EXPECT_EQ(Choices(Lines(1, 8, true), kAllCombinations).size(), 256u);
+  EXPECT_EQ(Choices(Lines(2, 6, true), kAllCombinations).size(), 4096u);
+  const auto some = Choices(Lines(1, 40, true), kAllCombinations);
+  EXPECT_TRUE(some.contains({39})) << "the last alone";
+  EXPECT_GT(some.size(), 4u * 40);
+  EXPECT_LE(some.size(), 4u * 40 + 34 + 256);
+}
+
+TEST(Choices, OrderedAndOtherStoresOfALineAreKeptApart) {
+  std::vector<PendingUnit> line = Lines(1, 3, true);
+  line[0].stores[0].ordered = line[0].stores[2].ordered = true;
+  const auto all = Choices(line, kAllCombinations);
+  const std::set<std::set<uint64_t>> expected{{}, {0}, {0, 2}, {1}, {0, 1}, {0, 1, 2}};
+  EXPECT_EQ(all, expected) << "word 2 never without word 0, word 1 with any";
 }
 
 TEST(Choices, AllCombinationsOfPrefixesWhereTheyAreFew) {
@@ -67,7 +86,7 @@ TEST(Choices, ALimitKeepsNoneAndAll) {
 }
 
 TEST(Choices, ALargeCopyIsOneThing) {
-  EXPECT_EQ(Choices(Lines(64, 8, true), kAllCombinations).size(), 8u);
+  EXPECT_EQ(Choices(Lines(64, 8, true), kAllCombinations).size(), 9u);
   EXPECT_GT(Choices(Lines(64, 8, false), kAllCombinations).size(), 500u);
 }
 

@@ -56,7 +56,36 @@ TEST_F(MemoryModelTest, AFlushedLineIsSureAtTheFence) {
   Other(TraceEvent::kFence);
   EXPECT_EQ(Durable(Granularity::kCacheLine), (Words{1, 2}));
   ASSERT_EQ(pending_.size(), 1u);
-  EXPECT_EQ(pending_[0].stores[0].word, 3u) << "stored after the flush";
+  EXPECT_EQ(pending_[0].stores[0].store.word, 3u) << "stored after the flush";
+  EXPECT_TRUE(pending_[0].stores[0].ordered);
+}
+
+TEST_F(MemoryModelTest, NonTemporalStoresTakeNothingElseOfTheirLineAlong) {
+  Store(TraceEvent::kStore, kLine, 1);
+  Store(TraceEvent::kNonTemporal, kLine + 8, 2);
+  Other(TraceEvent::kFence);
+  EXPECT_EQ(Durable(Granularity::kCacheLine), Words{2});
+  ASSERT_EQ(pending_.size(), 1u);
+  ASSERT_EQ(pending_[0].stores.size(), 1u);
+  EXPECT_EQ(pending_[0].stores[0].store.word, 1u) << "never flushed";
+}
+
+TEST_F(MemoryModelTest, AWordsStoresKeepTheirOrder) {
+  Store(TraceEvent::kStore, kLine, 1);
+  Store(TraceEvent::kNonTemporal, kLine, 2);
+  Other(TraceEvent::kFence);
+  EXPECT_EQ(Durable(Granularity::kCacheLine), Words{2});
+  EXPECT_TRUE(pending_.empty()) << "the first can't come back";
+}
+
+TEST_F(MemoryModelTest, AFlushIsNotForNonTemporalStores) {
+  Store(TraceEvent::kNonTemporal, kLine, 1, 1);
+  Store(TraceEvent::kStore, kLine + 8, 2);
+  Other(TraceEvent::kFlush, kLine, 16);
+  Other(TraceEvent::kFence);
+  EXPECT_EQ(Durable(Granularity::kCacheLine), Words{2});
+  ASSERT_EQ(pending_.size(), 1u);
+  EXPECT_FALSE(pending_[0].stores[0].ordered);
 }
 
 TEST_F(MemoryModelTest, WithoutAFlushAFenceDoesNothing) {
@@ -89,12 +118,23 @@ TEST_F(MemoryModelTest, WithEadrCachedStoresAreDurableAtOnce) {
   EXPECT_EQ(Durable(Granularity::kByte), (Words{1, 2}));
 }
 
+TEST_F(MemoryModelTest, WithEadrOtherWordsOfALineStayPending) {
+  Store(TraceEvent::kNonTemporal, kLine, 1);
+  Store(TraceEvent::kNonTemporal, kLine + 8, 2);
+  Store(TraceEvent::kStore, kLine, 3);
+  EXPECT_EQ(Durable(Granularity::kByte), Words{3});
+  ASSERT_EQ(pending_.size(), 1u);
+  ASSERT_EQ(pending_[0].stores.size(), 1u);
+  EXPECT_EQ(pending_[0].stores[0].store.word, 2u);
+}
+
 TEST_F(MemoryModelTest, OnPagesOnlySyncCounts) {
   Store(TraceEvent::kStore, kLine, 1);
   Store(TraceEvent::kStore, kLine + 4096, 2);
   Other(TraceEvent::kFlush, kLine, 8192);
   Other(TraceEvent::kFence, 0, 0, 5);
   EXPECT_EQ(Durable(Granularity::kPage), Words{});
+  for (const PendingUnit& sector : pending_) EXPECT_FALSE(sector.stores[0].ordered);
   Other(TraceEvent::kSync, kLine, 4096);
   EXPECT_EQ(Durable(Granularity::kPage), Words{1}) << "the second msync is still to come";
   EXPECT_EQ(Durable(Granularity::kPage, 5), Words{}) << "without the fence there is none";

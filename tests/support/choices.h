@@ -2,11 +2,13 @@
 // Which of the pending stores a crash kept: all combinations where they are few, else those that
 // find most.
 //
-// With at most `limit` combinations, all. Beyond: none, all, each line alone and all but it, each
-// prefix of each line with the others lost or kept, each two lines alone and all but them, and
-// random ones; of these a seeded choice of `limit`, of which none and all are always part. Lines
-// side by side of one large copy count as one: kept, lost, without the
-// first, the middle, the last, either half, or every other.
+// Of a line's ordered stores each prefix is an option, of the others each subset: all of them while
+// a line has few; beyond, each prefix, each suffix, each store alone and missing, and random ones.
+// With at most `limit` combinations of lines, all. Beyond: none, all, each option of each line (as
+// many as leave room for others) with the others lost or kept, each two lines alone and all but
+// them, and random ones; of these a seeded choice of `limit`, of which none and all are always
+// part. Lines side by side of one large copy count as one: kept, lost, without the first, the
+// middle, the last, either half, every other line, or every other word.
 #pragma once
 
 #include <cstdint>
