@@ -64,7 +64,8 @@ class Program {
 };
 
 Base Program::BaseOf() const {
-  for (const Base base : {Base::kSmall, Base::kLarge, Base::kCrowded, Base::kFull}) {
+  for (const Base base : {Base::kSmall, Base::kLarge, Base::kCrowded, Base::kFull,
+                          Base::kPrivileged}) {
     if (arguments_.base == NameOf(base)) return base;
   }
   throw CLI::ValidationError("--base", "no such base: " + arguments_.base);
@@ -208,7 +209,7 @@ int Main(int argc, char** argv) {
   CLI::App app("Crashes every pair of operations");
   // Sanitized builds narrow an exploration by repeating an option.
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
-  app.add_option("--base", arguments.base, "small, large, crowded or full");
+  app.add_option("--base", arguments.base, "small, large, crowded, full or privileged");
   app.add_option("--durability", arguments.durability, "cache-line, byte or page")
       ->check(CLI::IsMember({"cache-line", "byte", "page"}));
   app.add_flag("--atomic", arguments.atomic, "the volume's data writes are whole or not at all");

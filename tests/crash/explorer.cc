@@ -54,6 +54,8 @@ TornFile BeforeTorn(Volume& volume, const TreeSnapshot& tree, const CrashOperati
   torn.begin = operation.torn->begin;
   torn.end = operation.torn->end;
   torn.in_steps = operation.torn->in_steps;
+  torn.takes_set_ids = operation.torn->takes_set_ids;
+  torn.takes_capability = operation.torn->takes_capability;
   Result<std::string> contents = ContentsOf(volume, torn.inode);
   CHECK(contents.has_value(), "{}", Describe(contents.error()));
   torn.before = std::move(*contents);

@@ -15,11 +15,10 @@ namespace ingot::tests {
 
 using crash::Add;
 using crash::AddTorn;
+using crash::kPunch;
 using crash::Operations;
 
 namespace {
-
-constexpr uint32_t kPunch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
 
 std::vector<Operation> SmallHistory() {
   std::vector<Operation> made;
@@ -280,12 +279,15 @@ const char* NameOf(Base base) {
       return "large";
     case Base::kCrowded:
       return "crowded";
+    case Base::kPrivileged:
+      return "privileged";
     default:
       return "full";
   }
 }
 
 std::vector<Operation> HistoryOf(Base base) {
+  if (base == Base::kPrivileged) return crash::PrivilegedHistory();
   return base == Base::kSmall ? SmallHistory() : crash::OtherHistory(base);
 }
 
@@ -296,6 +298,7 @@ int MakeBase(Base base, const PoolOptions& options) {
   const FixedChance fixed;
   ModelledPool pool(size_bytes, options);
   for (const Operation& operation : HistoryOf(base)) pool.Run(operation);
+  if (base == Base::kPrivileged) crash::GivePrivileges(pool.volume());
   if (base == Base::kFull) {
     Operation fill{.kind = Kind::kAppend, .path = "/fill", .size = 1 << 20};
     while (fill.size >= kPageSize) {
@@ -306,6 +309,7 @@ int MakeBase(Base base, const PoolOptions& options) {
 }
 
 std::vector<CrashOperation> OperationsOn(Base base) {
+  if (base == Base::kPrivileged) return crash::PrivilegedOperations();
   return base == Base::kSmall ? crash::SmallOperations() : crash::OtherOperations(base);
 }
 

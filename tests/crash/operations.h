@@ -20,6 +20,8 @@ struct TornRange {
   uint64_t begin = 0;
   uint64_t end = UINT64_MAX;
   bool in_steps = false;  // as TornFile's
+  bool takes_set_ids = false;
+  bool takes_capability = false;
 };
 
 struct CrashOperation {
@@ -30,10 +32,11 @@ struct CrashOperation {
 };
 
 enum class Base : uint8_t {
-  kSmall,    // a few small things of every kind
-  kLarge,    // files around 2 MiB
-  kCrowded,  // directories whose leaves are about to split, and to merge
-  kFull,     // hardly a page is free
+  kSmall,       // a few small things of every kind
+  kLarge,       // files around 2 MiB
+  kCrowded,     // directories whose leaves are about to split, and to merge
+  kFull,        // hardly a page is free
+  kPrivileged,  // files with set-id bits and capabilities
 };
 
 [[nodiscard]] const char* NameOf(Base base);

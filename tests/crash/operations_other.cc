@@ -10,7 +10,6 @@ namespace ingot::tests::crash {
 namespace {
 
 constexpr uint64_t kMiB = 1 << 20;
-constexpr uint32_t kPunch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
 
 std::vector<Operation> LargeHistory() {
   std::vector<Operation> made;

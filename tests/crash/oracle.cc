@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 namespace ingot::tests {
 namespace {
@@ -20,6 +21,11 @@ char ByteAt(const std::string& bytes, uint64_t at) {
   return at < bytes.size() ? bytes[at] : '\0';
 }
 
+// Without group execution S_ISGID never gave anybody a group.
+bool HasSetIds(uint32_t mode) {
+  return (mode & S_ISUID) != 0 || (mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP);
+}
+
 bool IsBetween(Time low, Time value, Time high) {
   return low <= value && value <= high;
 }
@@ -30,6 +36,7 @@ std::string Oracle::Judge(Volume& volume) const {
   const Result<TreeSnapshot> walked = SnapshotOf(volume);
   if (!walked) return "walking: " + Describe(walked.error());
   const TreeSnapshot& tree = *walked;
+  if (std::string words = JudgePrivileges(tree); !words.empty()) return words;
   const std::string old_difference = DifferenceOf(*before, tree);
   if (old_difference.empty()) return "";
   if (after == nullptr) return "what was acknowledged is not there: " + old_difference;
@@ -42,6 +49,22 @@ std::string Oracle::Judge(Volume& volume) const {
   }
   return fmt::format("neither the old tree: {}\nnor the new one: {}\n{}", old_difference,
                      new_difference, torn_difference);
+}
+
+// Even if that is what the operation leaves in the end.
+std::string Oracle::JudgePrivileges(const TreeSnapshot& tree) const {
+  if (!torn.takes_set_ids && !torn.takes_capability) return "";
+  const NodeState* const is = FindInode(tree, torn.inode);
+  const NodeState* const was = FindInode(*before, torn.inode);
+  if (is == nullptr || was == nullptr) return "";  // the trees' comparison says so
+  if (is->contents_hash == was->contents_hash &&
+      is->attributes.size_bytes == was->attributes.size_bytes) {
+    return "";
+  }
+  if (torn.takes_set_ids && HasSetIds(is->attributes.mode)) {
+    return fmt::format("new contents with mode {:o}", is->attributes.mode);
+  }
+  return torn.takes_capability && is->has_capability ? "new contents with a capability" : "";
 }
 
 std::string Oracle::JudgeTornFile(Volume& volume, const TreeSnapshot& tree) const {

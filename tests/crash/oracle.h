@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What a tree may be after a crash: as after the last operation that returned, or as after the one
 // that was running; contents of a file that it was changing may be in between, byte by byte, inside
-// its range.
+// its range. Whatever an operation does to a file's privileges it has done before any byte is new.
 //
 // Plain values.
 #pragma once
@@ -22,6 +22,9 @@ struct TornFile {
   uint64_t end = 0;
   bool in_steps = false;  // the size may be in between, too
   bool whole = false;     // contents all as before or all as after, whatever else is in between
+  // Contents that differ from those before have no set-id bits, no capability.
+  bool takes_set_ids = false;
+  bool takes_capability = false;
   // Pages that held nothing: what is written there shows whole, or not yet.
   std::vector<uint64_t> holes{};
   std::string before;
@@ -42,6 +45,7 @@ struct Oracle {
   [[nodiscard]] std::string Judge(Volume& volume) const;
 
  private:
+  [[nodiscard]] std::string JudgePrivileges(const TreeSnapshot& tree) const;
   [[nodiscard]] std::string JudgeTornFile(Volume& volume, const TreeSnapshot& tree) const;
   [[nodiscard]] std::string JudgeContents(const std::string& contents) const;
   [[nodiscard]] std::string JudgeHole(const std::string& contents, uint64_t page) const;

@@ -73,33 +73,77 @@ std::string DigestOfBase(int fd) {
   return TreeDigest(**volume);
 }
 
-// mkfs: no pool, the old one as it was, or the finished new one.
-Scenario MakeMkfs(std::string name, int base, const std::string& old_digest) {
+constexpr std::array kMadeAfterMkfs{"x0", "x1", "x2"};
+
+// The first transactions of a pool, in the lanes of the old one's last.
+Result<void> UseNewPool(std::unique_ptr<Device> device) {
+  const std::unique_ptr<Volume> volume = TRY(Volume::Open(std::move(device), {}));
+  for (const char* name : kMadeAfterMkfs) {
+    NewNode node;
+    node.mode = S_IFREG | 0600;
+    TRY(volume->names().Create(Volume::kRoot, name, node, Caller{}));
+  }
+  return {};
+}
+
+// "" if it has the root that mkfs made, and of the names what was made first.
+std::string JudgeNewPool(Volume& volume, size_t wanted_names) {
+  const Result<TreeSnapshot> tree = SnapshotOf(volume);
+  if (!tree) return "the new pool: " + Describe(tree.error());
+  if (tree->at("/").attributes.uid != 7) return "the new root isn't as it was made";
+  const size_t names = tree->size() - 1;
+  if (names < wanted_names) return fmt::format("{} of {} names", names, wanted_names);
+  for (size_t i = 0; i < names; ++i) {
+    const bool is_known = i < kMadeAfterMkfs.size();
+    if (!is_known || !tree->contains(fmt::format("/{}", kMadeAfterMkfs[i]))) return "other names";
+  }
+  return "";
+}
+
+// Between the old superblocks' end and the new ones: who makes them anew all the same is refused,
+// or told by fsck, or has one of the two pools whole.
+std::string JudgeUnfinishedMkfs(std::unique_ptr<Mapping> mapping, const std::string& old_digest) {
+  if (!admin::RestoreSuperblocks(*mapping)) return "";
+  auto device = Device::Open(std::move(mapping), {});
+  if (!device) return "";
+  auto volume = Volume::Open(std::move(*device), {});
+  if (!volume) return "";
+  if (!FsckFindings((*volume)->device()).empty()) return "";
+  return TreeDigest(**volume) == old_digest ? "" : JudgeNewPool(**volume, 0);
+}
+
+// mkfs: no pool, the old one as it was, or the finished new one. With the old one's UUID nothing
+// but the order of stores tells the new tables and lanes from the old.
+Scenario MakeMkfs(std::string name, int base, const std::string& old_digest, bool same_uuid) {
   Scenario scenario;
   scenario.name = std::move(name);
   scenario.base = base;
-  scenario.run = [](std::unique_ptr<Mapping> mapping) -> Result<void> {
+  scenario.run = [same_uuid](std::unique_ptr<Mapping> mapping) -> Result<void> {
     DeviceFormatOptions options = TestFormatOptions();
-    options.uuid[0] = 0x77;
-    TRY(Device::Create(std::move(mapping), options, [](Device& device) {
-      return Volume::Format(device, Caller{.uid = 7, .gid = 7});
-    }));
-    return {};
+    options.label = "new";
+    options.hash_seed += 1;  // as chance would have it
+    options.created_seconds += 1;
+    if (!same_uuid) options.uuid[0] = 0x77;
+    std::unique_ptr<Device> device =
+        TRY(Device::Create(std::move(mapping), options, [](Device& made) {
+          return Volume::Format(made, Caller{.uid = 7, .gid = 7});
+        }));
+    return same_uuid ? UseNewPool(std::move(device)) : Result<void>();
   };
-  scenario.judge = [old_digest](const CrashPool& pool, bool finished) -> std::string {
+  scenario.judge = [old_digest, same_uuid](const CrashPool& pool, bool finished) -> std::string {
     auto mapping = MapPrivately(pool);
     if (!mapping) return "mapping: " + Describe(mapping.error());
-    if (!ReadSuperblocks(**mapping)) return finished ? "no superblock" : "";
+    if (!ReadSuperblocks(**mapping)) {
+      return finished ? "no superblock" : JudgeUnfinishedMkfs(std::move(*mapping), old_digest);
+    }
     auto device = Device::Open(std::move(*mapping), {});
     if (!device) return "superblocks before their pool: " + Describe(device.error());
-    const bool is_new = (*device)->superblock().uuid[0] == 0x77;
+    const bool is_new = std::string((*device)->superblock().label.data()) == "new";
     if (std::string words = FsckFindings(**device); !words.empty()) return words;
     auto volume = Volume::Open(std::move(*device), {});
     if (!volume) return "a pool without a volume: " + Describe(volume.error());
     if (!is_new) return TreeDigest(**volume) == old_digest ? "" : "the old pool, changed";
-    const Result<Attributes> root = (*volume)->attributes().Get(Volume::kRoot);
-    if (!root || root->uid != 7) return "the new root isn't as it was made";
-    return "";
+    return JudgeNewPool(**volume, finished && same_uuid ? kMadeAfterMkfs.size() : 0);
   };
   return scenario;
 }
@@ -285,11 +329,15 @@ std::vector<Scenario> MakeScenarios(bool page_granular) {
   const int small = MakeBase(Base::kSmall, options);
   const std::string digest = DigestOfBase(small);
   std::vector<Scenario> scenarios;
-  scenarios.push_back(MakeMkfs("mkfs on nothing", MemoryFile(uint64_t{16} << 20), ""));
-  scenarios.push_back(MakeMkfs("mkfs over a pool", CopyOfPool(small), digest));
+  scenarios.push_back(MakeMkfs("mkfs on nothing", MemoryFile(uint64_t{16} << 20), "", false));
+  scenarios.push_back(MakeMkfs("mkfs over a pool", CopyOfPool(small), digest, false));
+  const int unrecovered = WithValidLane(small);
+  scenarios.push_back(
+      MakeMkfs("mkfs with the old UUID", unrecovered, DigestOfBase(unrecovered), true));
   // The group table has a second page, which nothing but mkfs has written.
   scenarios.push_back(
-      MakeMkfs("mkfs of 66 groups", MemoryFile(66 * media::kGroupSize + 5 * kHugePageSize), ""));
+      MakeMkfs("mkfs of 66 groups", MemoryFile(66 * media::kGroupSize + 5 * kHugePageSize), "",
+               false));
   for (uint32_t copy = 0; copy < media::kSuperblockCopies; ++copy) {
     const int damaged = CopyOfPool(small);
     DamageSuperblock(damaged, copy);

@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "fs/core/xattrs.h"
 #include "pmemdev/base/checksum.h"
 
 namespace ingot::tests {
@@ -21,16 +22,16 @@ uint64_t HashOf(const std::string& text, uint64_t seed) {
   return Hash64(std::as_bytes(std::span(text)), seed);
 }
 
-Result<uint64_t> HashOfXattrs(Volume& volume, InodeNumber inode) {
-  uint64_t hash = 0;
+Result<void> AddXattrs(Volume& volume, InodeNumber inode, NodeState& state) {
   const std::string names = TRY(volume.xattrs().List(inode));
   for (size_t at = 0; at < names.size();) {
     const std::string name = names.c_str() + at;
     at += name.size() + 1;
     const std::vector<std::byte> value = TRY(volume.xattrs().Get(inode, name));
-    hash += Hash64(value, HashOf(name, 1));
+    state.xattrs_hash += Hash64(value, HashOf(name, 1));
+    state.has_capability = state.has_capability || name == kCapabilityName;
   }
-  return hash;
+  return {};
 }
 
 Result<NodeState> StateOf(Volume& volume, const Attributes& attributes) {
@@ -40,7 +41,7 @@ Result<NodeState> StateOf(Volume& volume, const Attributes& attributes) {
   } else if (S_ISLNK(attributes.mode)) {
     state.contents_hash = HashOf(TRY(volume.names().ReadLink(attributes.inode)), 0);
   }
-  state.xattrs_hash = TRY(HashOfXattrs(volume, attributes.inode));
+  TRY(AddXattrs(volume, attributes.inode, state));
   return state;
 }
 

@@ -19,6 +19,7 @@ struct NodeState {
   Attributes attributes;
   uint64_t contents_hash = 0;  // of a file's bytes, a link's target
   uint64_t xattrs_hash = 0;
+  bool has_capability = false;  // said by the hash, too
 };
 
 using TreeSnapshot = std::map<std::string, NodeState>;
