@@ -95,14 +95,16 @@ function(ingot_add_test_entry entry program timeout labels)
 endfunction()
 
 # ingot_test(<name> SOURCES <file>... [DEPS <target>...] [LABELS unit|model|crash|system...]
-#            [TIMEOUT <seconds>] [SHARDS <n>])
+#            [TIMEOUT <seconds>] [SHARDS <n>] [ONE_THREAD])
 # A GoogleTest program and its ctest entry, <name>; with SHARDS, n entries <name>.0, <name>.1 ...
 # which share its test cases and run side by side. Label unit if none is given. Tests labelled
-# system run one after another: they mount, and share the kernel's state.
+# system run one after another: they mount, and share the kernel's state; first of all (COST), for
+# the others can run beside them, but not they beside each other. ONE_THREAD: no second thread is
+# ever started, so that the thread sanitizer would find nothing, slowly; its build leaves it out.
 function(ingot_test name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT;SHARDS" "SOURCES;DEPS;LABELS")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "ONE_THREAD" "TIMEOUT;SHARDS" "SOURCES;DEPS;LABELS")
   ingot_check_buildable(${name} "${arg_SOURCES}" "${arg_DEPS}" reason)
-  if(reason OR NOT BUILD_TESTING)
+  if(reason OR NOT BUILD_TESTING OR (arg_ONE_THREAD AND INGOT_SANITIZE STREQUAL "thread"))
     return()
   endif()
   if(NOT arg_LABELS)
@@ -137,8 +139,11 @@ function(ingot_test name)
                                                              GTEST_SHARD_INDEX=${index})
     endif()
     math(EXPR index "${index} + 1")
+    if(arg_SHARDS)
+      set_tests_properties(${entry} PROPERTIES COST 300)  # long, or it would be one
+    endif()
     if("system" IN_LIST arg_LABELS)
-      set_tests_properties(${entry} PROPERTIES RESOURCE_LOCK mounts)
+      set_tests_properties(${entry} PROPERTIES RESOURCE_LOCK mounts COST 2000)
     endif()
   endforeach()
 endfunction()

@@ -31,7 +31,7 @@ struct Arguments {
   double seconds = 0;
   std::string shard = "0/1";
   CheckDepth depth{
-      .fsck_before_in = 2, .use_in = 4, .second_crash_in = 8, .second_crash_images = 6};
+      .fsck_before_in = 4, .use_in = 8, .second_crash_in = 16, .second_crash_images = 6};
   bool thorough = false;
   std::string first, second;
   std::string save_to;

@@ -26,6 +26,22 @@ struct Choice {
   uint64_t random = 0;  // not 0: each item's option is drawn with this seed instead
 };
 
+// splitmix64 (Steele et al., OOPSLA'14): seeding the library's engines costs more than an image.
+class Random {
+ public:
+  explicit Random(uint64_t seed) : state_(seed) {}
+  uint64_t operator()() {
+    state_ += 0x9e3779b97f4a7c15ULL;
+    uint64_t value = state_;
+    value = (value ^ value >> 30) * 0xbf58476d1ce4e5b9ULL;
+    value = (value ^ value >> 27) * 0x94d049bb133111ebULL;
+    return value ^ value >> 31;
+  }
+
+ private:
+  uint64_t state_;
+};
+
 constexpr uint32_t kCopyOptions = 9;
 constexpr size_t kCopyUnits = 8;  // from so many whole lines on they count as one
 // A line has all of its subsets as options if they are no more.
@@ -77,8 +93,7 @@ void KeepOfUnit(const PendingUnit& unit, uint32_t option, std::vector<WordStore>
   const bool has_all = SubsetsOf(unit) != 0;
   // Of all subsets, the number says first how long the prefix is, then which of the others.
   size_t prefix = has_all ? option >> (unit.stores.size() - ordered) : ordered;
-  std::mt19937_64 random(unit.stores[0].store.at + option);
-  const uint64_t mask = has_all ? option : random();
+  const uint64_t mask = has_all ? option : Random(unit.stores[0].store.at + option)();
   size_t other = 0;
   for (size_t i = 0; i < unit.stores.size(); ++i) {
     const PendingStore& pending = unit.stores[i];
@@ -194,7 +209,7 @@ std::vector<Choice> UsefulChoices(const std::vector<Item>& items, size_t limit,
 
 std::vector<uint32_t> OptionsOf(const Choice& choice, const std::vector<Item>& items) {
   std::vector<uint32_t> options(items.size(), 0);
-  std::mt19937_64 random(choice.random);
+  Random random(choice.random);
   const uint64_t whole = random() % 4;  // how often a line is kept whole or lost whole
   for (size_t i = 0; i < items.size(); ++i) {
     const uint32_t last = items[i].options - 1;

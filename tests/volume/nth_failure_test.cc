@@ -70,9 +70,8 @@ class NthFailure : public ::testing::TestWithParam<size_t> {
     return StateOf(volume).tree;
   }
 
-  // Each of the first, which are all that most operations have; where there are thousands (a large
-  // file is freed in pieces) they are alike.
-  static uint64_t NextOf(uint64_t n) { return n < 64 ? n + 1 : n + n / 16; }
+  // Of thousands where a large file is freed in pieces.
+  static uint64_t NextOf(uint64_t n) { return NextFailure(n, 64); }
 
   template <typename AFault>
   void FailEach();

@@ -7,6 +7,7 @@
 #include "pmemdev/base/checksum.h"
 #include "pmemdev/base/log.h"
 #include "tests/support/failing_memory.h"
+#include "tests/volume/fault_cases.h"
 #include "tests/volume/pools.h"
 #include "tests/volume/volume_state.h"
 
@@ -15,8 +16,7 @@ namespace {
 
 constexpr uint64_t kPoolBytes = 16 << 20;
 
-// Every early failure, and a sixteenth part of those that come later.
-uint64_t NextOf(uint64_t n) { return n < 100 ? n + 1 : n + n / 16; }
+uint64_t NextOf(uint64_t n) { return NextFailure(n, 100); }
 
 uint64_t HashOf(int fd) {
   std::vector<std::byte> bytes(kPoolBytes);

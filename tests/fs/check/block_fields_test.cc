@@ -72,7 +72,7 @@ TEST(BlockFields, Headers) {
 // Flips every bit of the words of `bytes`; the block is resealed. Each must be noticed.
 void ExpectEachBitNoticed(const Block& block, size_t offset, size_t size_bytes, uint64_t mask) {
   int count = 0;
-  for (size_t bit = 0; bit < size_bytes * 8; bit += 3) {
+  for (size_t bit = 0; bit < size_bytes * 8; bit += 3 * kMutationStride) {
     if ((mask >> (bit % 64) & 1) == 0) continue;
     SCOPED_TRACE(fmt::format("bit {} at {} of {}", bit, offset, block.name));
     PoolCopy copy;
