@@ -44,8 +44,10 @@ class Names {
   Result<Attributes> Lookup(InodeNumber parent, std::string_view name);
   // A lookup reference on a known inode (export by handle). ESTALE also if `generation` differs.
   Result<Attributes> LookupByNumber(InodeNumber inode, std::optional<uint32_t> generation);
-  // Gives `count` lookup references back; an orphan that loses its last one is freed.
-  void Forget(InodeNumber inode, uint64_t count);
+  // Gives `count` lookup references back; an orphan that loses its last one is freed. Never
+  // refused: who gives back can't do so again. Without memory to free the orphan it is left to the
+  // next mount's recovery.
+  void Forget(InodeNumber inode, uint64_t count) noexcept;
 
   // Makes a file of any type. A set-group-id parent passes on its group, and the bit to
   // directories; inherited flags and a default ACL likewise (FUSE_POSIX_ACL leaves that to the
@@ -73,15 +75,15 @@ class Names {
   Result<std::vector<DirectoryEntry>> ReadDirectory(InodeNumber directory, uint64_t cookie,
                                                     size_t max_entries);
 
-  // open(2) and release: counts the handle; the last release of an orphan frees it.
+  // open(2) and release: counts the handle; the last release of an orphan frees it, as Forget().
   Result<void> Open(InodeNumber inode);
-  void Release(InodeNumber inode);
+  void Release(InodeNumber inode) noexcept;
 
  private:
   struct RenamePlan;
   enum class Removal : uint8_t { kFile, kDirectory };
 
-  void ReclaimIfUnreferenced(InodeNumber inode);
+  void ReclaimIfUnreferenced(InodeNumber inode) noexcept;
   std::optional<BackingFiles::Spare> SpareFor(InodeNumber parent, std::string_view name,
                                               const NewNode& node);
   [[nodiscard]] bool IsSmallFile(const media::Inode& inode);

@@ -49,10 +49,11 @@ Result<Attributes> Names::Lookup(InodeNumber parent, std::string_view name) {
     // both locks at once. If the name goes right after, the lookup came before that.
     core_.inodes.AddLookup(child);
   }
-  Result<Attributes> attributes = [&]() -> Result<Attributes> {
+  // Not only an error of the inode, also the want of memory for its text takes the reference back.
+  Result<Attributes> attributes = NoThrow([&]() -> Result<Attributes> {
     const SharedInodeLock lock(core_.locks, child);
     return core_.AttributesOf(TRY(core_.reader.ReadInode(child)));
-  }();
+  });
   if (attributes) return attributes;
   Forget(child, 1);
   if (attributes.error_code() != ESTALE) return attributes;
@@ -66,15 +67,16 @@ Result<Attributes> Names::LookupByNumber(InodeNumber number, std::optional<uint3
   const media::Inode inode = TRY(core_.reader.ReadInode(number));
   if (generation && *generation != inode.generation) return Failure(ESTALE);
   if (IsGone(core_, inode)) return Failure(ESTALE);
+  const Attributes attributes = TRY(core_.AttributesOf(inode));
   core_.inodes.AddLookup(number);
-  return core_.AttributesOf(inode);
+  return attributes;
 }
 
-void Names::Forget(InodeNumber inode, uint64_t count) {
+void Names::Forget(InodeNumber inode, uint64_t count) noexcept {
   if (core_.inodes.Forget(inode, count) == 0) ReclaimIfUnreferenced(inode);
 }
 
-void Names::ReclaimIfUnreferenced(InodeNumber inode) {
+void Names::ReclaimIfUnreferenced(InodeNumber inode) noexcept {
   if (core_.inodes.IsReferenced(inode) || !core_.CheckWritable()) return;
   // Whoever gave the reference back can't do anything about it; the next mount's recovery tries
   // again. Nor may destructors, which give references back, throw.
@@ -132,7 +134,7 @@ Result<void> Names::Open(InodeNumber number) {
   return {};
 }
 
-void Names::Release(InodeNumber inode) {
+void Names::Release(InodeNumber inode) noexcept {
   if (core_.inodes.RemoveOpen(inode) != 0) return;
   data_.Closed(inode);
   ReclaimIfUnreferenced(inode);

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <chrono>
 #include <thread>
 
@@ -54,47 +55,73 @@ std::string_view NameOf(Operation operation) {
 }
 
 struct alignas(64) Activity::Slot {
-  std::atomic<bool> busy{false};
+  // Sequentially consistent: either this thread sees the pause, or the pausing thread sees it busy.
+  void Enter() {
+    if (is_shared) [[unlikely]] {
+      busy.fetch_add(1);
+    } else {
+      busy.store(1);
+    }
+  }
+  void Leave(std::memory_order order) {
+    if (is_shared) [[unlikely]] {
+      busy.fetch_sub(1, order);
+    } else {
+      busy.store(0, order);
+    }
+  }
+  void Count(Operation operation) {
+    std::atomic<uint64_t>& count = counts[static_cast<size_t>(operation)];
+    if (is_shared) [[unlikely]] {
+      count.fetch_add(1, std::memory_order_relaxed);
+    } else {  // only this thread writes it, hence no read-modify-write
+      count.store(count.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    }
+  }
+
+  std::atomic<uint32_t> busy{0};  // threads that serve a request
+  bool is_shared = false;
   std::array<std::atomic<uint64_t>, kOperationCount> counts{};
 };
 
-Activity::Activity() : id_(next_id.fetch_add(1)) {}
+Activity::Activity(size_t threads)
+    : id_(next_id.fetch_add(1)),
+      own_slots_(threads),
+      slots_(std::make_unique<Slot[]>(threads + 1)) {
+  slots_[own_slots_].is_shared = true;
+}
 Activity::~Activity() = default;
 
-Activity::Slot& Activity::SlotOfThisThread() {
+std::span<Activity::Slot> Activity::slots() const {
+  return {slots_.get(), own_slots_ + 1};
+}
+
+Activity::Slot& Activity::SlotOfThisThread() noexcept {
   thread_local uint64_t owner = 0;
   thread_local Slot* slot = nullptr;
   if (owner != id_) [[unlikely]] {
     // libfuse cancels its ring threads at the end, having woken them by other means too; a
     // handler must not be unwound in the middle.
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, nullptr);
-    auto made = std::make_unique<Slot>();
-    Slot* const raw = made.get();
-    const std::lock_guard lock(mutex_);
-    slots_.push_back(std::move(made));
-    slot = raw;
+    slot = &slots_[std::min(taken_slots_.fetch_add(1), own_slots_)];
     owner = id_;
   }
   return *slot;
 }
 
-Activity::Busy::Busy(Activity& activity, Operation operation)
-    : busy_(activity.SlotOfThisThread().busy) {
-  // Sequentially consistent on both sides: either this thread sees the pause, or the pausing thread
-  // sees it busy.
-  busy_.store(true);
+Activity::Busy::Busy(Activity& activity, Operation operation) noexcept
+    : slot_(activity.SlotOfThisThread()) {
+  slot_.Enter();
   while (activity.paused_.load()) {
-    busy_.store(false);
+    slot_.Leave(std::memory_order_seq_cst);
     activity.paused_.wait(true);
-    busy_.store(true);
+    slot_.Enter();
   }
-  // Only this thread writes the count, hence no read-modify-write.
-  std::atomic<uint64_t>& count = activity.SlotOfThisThread().counts[static_cast<size_t>(operation)];
-  count.store(count.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  slot_.Count(operation);
 }
 
 Activity::Busy::~Busy() {
-  busy_.store(false, std::memory_order_release);
+  slot_.Leave(std::memory_order_release);
 }
 
 void Activity::WhileQuiescent(const std::function<void()>& action) {
@@ -109,24 +136,17 @@ void Activity::WhileQuiescent(const std::function<void()>& action) {
   };
   const std::lock_guard lock(pause_mutex_);
   const Pause pause(paused_);
-  // A thread whose slot comes later than this list looks at paused_ after it has said it is busy.
-  std::vector<Slot*> slots;
-  {
-    const std::lock_guard lock_slots(mutex_);
-    for (const auto& slot : slots_) slots.push_back(slot.get());
-  }
-  for (const Slot* slot : slots) {
-    while (slot->busy.load()) std::this_thread::sleep_for(std::chrono::microseconds(20));
+  for (const Slot& slot : slots()) {
+    while (slot.busy.load() != 0) std::this_thread::sleep_for(std::chrono::microseconds(20));
   }
   action();
 }
 
 std::array<uint64_t, kOperationCount> Activity::Counts() const {
   std::array<uint64_t, kOperationCount> sums{};
-  const std::lock_guard lock(mutex_);
-  for (const auto& slot : slots_) {
+  for (const Slot& slot : slots()) {
     for (size_t i = 0; i < kOperationCount; ++i) {
-      sums[i] += slot->counts[i].load(std::memory_order_relaxed);
+      sums[i] += slot.counts[i].load(std::memory_order_relaxed);
     }
   }
   return sums;

@@ -19,7 +19,7 @@ bool IsForget(Operation operation) {
 
 }  // namespace
 
-Request::Request(fuse_req_t request, Operation operation)
+Request::Request(fuse_req_t request, Operation operation) noexcept
     : request_(request),
       session_(SessionOf(request)),
       operation_(operation),
@@ -60,21 +60,12 @@ bool Request::Admit() {
   return false;
 }
 
-void Request::Refuse(fuse_req_t request, Operation operation) {
-  if (IsForget(operation)) {
-    fuse_reply_none(request);
-  } else {
-    fuse_reply_err(request, ENOMEM);
-  }
-}
-
 void Request::Finish(const Result<void>& result) {
   if (result) return;
   const Error& error = result.error();
   if (request_ == nullptr && error.code == ENOMEM) return;
   if (error.code == EIO || error.code == EUCLEAN) session_.NoteFailure(operation_, error);
   CHECK(error.code > 0, "{}: {}", NameOf(operation_), error.code);
-  if (error.code == ENOMEM) return Refuse(Take(), operation_);
   CHECK(!IsForget(operation_), "{}: {}", NameOf(operation_), error.code);
   fuse_reply_err(Take(), error.code);
 }

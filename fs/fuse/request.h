@@ -21,9 +21,7 @@ class Session;
 
 class Request {
  public:
-  // May find no memory for what the serving thread needs; then the answer is Refuse().
-  Request(fuse_req_t request, Operation operation);
-  static void Refuse(fuse_req_t request, Operation operation);
+  Request(fuse_req_t request, Operation operation) noexcept;
   ~Request();
   Request(const Request&) = delete;
 
@@ -75,20 +73,17 @@ class Request {
   Activity::Busy busy_;
 };
 
-// The callback for libfuse of a handler `Result<void> F(Request&, arguments...)`.
+// The callback for libfuse of a handler `Result<void> F(Request&, arguments...)`. Nothing may be
+// thrown through libfuse's frames, hence noexcept; and only the handler itself needs memory.
 template <Operation operation, auto function>
 struct Handler;
 template <Operation operation, typename... Arguments,
           Result<void> (*function)(Request&, Arguments...)>
 struct Handler<operation, function> {
-  static void Call(fuse_req_t raw, Arguments... arguments) {
-    const Result<void> made = NoThrow([&]() -> Result<void> {
-      Request request(raw, operation);
-      if (!request.Admit()) return {};
-      request.Finish(NoThrow([&] { return function(request, arguments...); }));
-      return {};
-    });
-    if (!made) Request::Refuse(raw, operation);
+  static void Call(fuse_req_t raw, Arguments... arguments) noexcept {
+    Request request(raw, operation);
+    if (!request.Admit()) return;
+    request.Finish(NoThrow([&] { return function(request, arguments...); }));
   }
 };
 

@@ -2,6 +2,8 @@
 // libfuse's session from its making to its unmount.
 #include "fs/fuse/session.h"
 
+#include <sys/sysinfo.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
@@ -24,6 +26,11 @@ uint32_t ThreadLimit(const MountOptions& options) {
   return std::clamp(2 * std::thread::hardware_concurrency(), 4U, 16U);
 }
 
+// libfuse makes a ring, with a thread, for each CPU that there could be.
+size_t ServingThreads(const MountOptions& options) {
+  return ThreadLimit(options) + static_cast<size_t>(get_nprocs_conf());
+}
+
 std::set<std::string> ThreadIds() {
   std::set<std::string> ids;
   std::error_code error;
@@ -36,7 +43,10 @@ std::set<std::string> ThreadIds() {
 }  // namespace
 
 Session::Session(Volume& volume, const MountOptions& options)
-    : volume_(volume), options_(options), started_(time(nullptr)) {}
+    : volume_(volume),
+      options_(options),
+      activity_(ServingThreads(options)),
+      started_(time(nullptr)) {}
 
 Session::~Session() {
   workers_.reset();

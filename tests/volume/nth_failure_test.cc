@@ -2,6 +2,8 @@
 // Space or memory runs out at the n-th claim or allocation of an operation, for every n until it
 // passes. It fails with ENOSPC or ENOMEM, or finds another way, or does less; it leaks nothing,
 // loses nothing, and done again it passes.
+#include <unistd.h>
+
 #include "fs/core/test_hooks.h"
 #include "pmemdev/base/log.h"
 #include "tests/support/failing_memory.h"
@@ -91,6 +93,7 @@ void NthFailure::ExpectUntouched(Volume& volume, const VolumeState& before, bool
   }
   EXPECT_EQ(after.free_pages + after.file_pages, before.free_pages + before.file_pages)
       << "and keeps nothing";
+  EXPECT_EQ(after.references, before.references) << "nor holds an inode";
   EXPECT_FSCK_CLEAN(volume.device());
 }
 
@@ -172,6 +175,36 @@ TEST_F(NthFailure, LeavesNoPrivilegesOnNewContents) {
     if (HasFailure() || !fault.has_failed()) break;
   }
   close(image);
+}
+
+// The inode is counted before it is read, and the text of what is wrong with it needs memory.
+TEST_F(NthFailure, OfLookupLeavesNoReferenceOnADamagedInode) {
+  std::unique_ptr<Volume> volume = Open();
+  const InodeNumber file = InodeAt(*volume, "/d/inline");
+  const InodeNumber directory = InodeAt(*volume, "/d");
+  const auto place = static_cast<off_t>(Geometry::ToMedia(AddressOf(file)).value);
+  media::Inode inode;
+  const int fd = volume->device().mapping().fd();
+  ASSERT_EQ(pread(fd, &inode, sizeof(inode), place), ssize_t{sizeof(inode)});
+  inode.checksum ^= 1;
+  ASSERT_EQ(pwrite(fd, &inode, sizeof(inode), place), ssize_t{sizeof(inode)});
+  uint64_t refused = 0;
+  for (uint64_t n = 1;; ++n) {
+    SCOPED_TRACE(n);
+    OneAllocationFails fault(n);
+    const Result<Attributes> found = [&] {
+      const Armed armed(fault);
+      return NoThrow([&] { return volume->names().Lookup(directory, "inline"); });
+    }();
+    ASSERT_FALSE(found);
+    ASSERT_FALSE(volume->core().inodes.IsReferenced(file));
+    if (!fault.has_failed()) {
+      EXPECT_EQ(found.error().code, EUCLEAN);
+      break;
+    }
+    refused += found.error().code == ENOMEM ? 1 : 0;
+  }
+  EXPECT_GT(refused, 0u);
 }
 
 std::string NameOf(const ::testing::TestParamInfo<size_t>& info) {

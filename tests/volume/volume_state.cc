@@ -45,6 +45,18 @@ std::string XattrsOf(Volume& volume, InodeNumber inode) {
   return fmt::format("{}", fmt::join(lines, ""));
 }
 
+uint64_t ReferencesIn(Device& device) {
+  uint64_t sum = 0;
+  const uint64_t pages = device.geometry().page_count();
+  for (LogicalPage page(0); page.value < pages; ++page) {
+    const PageDescriptor* descriptor = device.page_array().Peek(page);
+    if (descriptor == nullptr || descriptor->state != PageState::kInodePage) continue;
+    for (const auto& lookups : descriptor->references.lookups) sum += lookups;
+    for (const auto& opens : descriptor->references.opens) sum += opens;
+  }
+  return sum;
+}
+
 class Walk {
  public:
   explicit Walk(Volume& volume) : volume_(volume) {}
@@ -104,6 +116,7 @@ VolumeState StateOf(Volume& volume) {
   Walk walk(volume);
   walk.Visit("/", volume.attributes().Get(Volume::kRoot).value());
   walk.state.free_pages = volume.Statistics().free_bytes / kPageSize;
+  walk.state.references = ReferencesIn(volume.device());
   return std::move(walk.state);
 }
 

@@ -16,6 +16,7 @@ struct VolumeState {
   std::string tree;         // one line a thing, sorted by path
   uint64_t file_pages = 0;  // of all inodes that have a name
   uint64_t free_pages = 0;
+  uint64_t references = 0;  // of all inodes: lookups and opens
 };
 
 [[nodiscard]] VolumeState StateOf(Volume& volume);
