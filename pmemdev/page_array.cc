@@ -54,6 +54,14 @@ void ZeroAllButHead(PageDescriptor& descriptor) {
   descriptor.owner.store(0, std::memory_order_relaxed);
 }
 
+// Descriptors in DRAM become zeros that cost nothing; where the kernel refuses (pages that were
+// locked by mlockall), zeros at least, for that is what a layer is taken to hold.
+void GiveBack(PageDescriptor* first, size_t count) {
+  if (madvise(first, count * sizeof(PageDescriptor), MADV_DONTNEED) != 0) {
+    ZeroDescriptors(first, count);
+  }
+}
+
 bool HasReferences(const InodeReferences& references) {
   const auto any = [](const auto& counts) {
     return std::any_of(counts.begin(), counts.end(), [](const auto& count) {
@@ -88,64 +96,55 @@ Result<std::unique_ptr<PageArray>> PageArray::Create(const Mapping& mapping,
                                                      uint64_t dram_budget_bytes) {
   std::unique_ptr<PageArray> array(new PageArray(mapping, geometry, placement, dram_budget_bytes));
   array->epoch_ = TRY(RandomEpoch());
-  if (array->placement_ == PageArrayPlacement::kDevice) {
-    array->base_ = mapping.writable_base();
-  } else {
-    TRY(array->ReserveDram());
-  }
-  // Here and nowhere later is the heap asked: Get() never fails.
-  array->groups_ = std::make_unique<std::atomic<uint64_t>[]>((geometry.group_count() + 63) / 64);
+  // Here and nowhere later is the heap or the kernel asked for memory: Get() never fails.
+  TRY(array->ReserveMemory());
+  array->group_count_ = geometry.group_count();
+  array->arrays_ = std::make_unique<std::atomic<PageDescriptor*>[]>(array->group_count_);
   return array;
 }
 
 PageArray::~PageArray() {
-  if (dram_ != nullptr) munmap(dram_, reserved_bytes_ + media::kPageArraySize);
+  if (reservation_ != nullptr) munmap(reservation_, reservation_bytes_);
 }
 
-Result<void> PageArray::ReserveDram() {
-  const uint64_t groups = std::max(geometry_.group_count() * 2, kMinReservedGroups);
-  reserved_bytes_ = groups * media::kPageArraySize;
-  const uint64_t mapped_bytes = reserved_bytes_ + media::kPageArraySize;  // to align in
-  void* at = mmap(nullptr, mapped_bytes, PROT_READ | PROT_WRITE,
+Result<void> PageArray::ReserveMemory() {
+  const uint64_t groups = geometry_.group_count();
+  if (placement_ == PageArrayPlacement::kDram) {
+    const Result<void> with_room = ReserveMemoryFor(std::max(groups * 2, kMinReservedGroups));
+    if (with_room) return {};
+  }
+  // A limit on address space, or no overcommit: less room to grow is better than no mount.
+  return ReserveMemoryFor(groups);
+}
+
+// Accessible at once: to make it so group by group could fail, each time.
+Result<void> PageArray::ReserveMemoryFor(uint64_t groups) {
+  reservation_bytes_ = (groups + 1) * media::kPageArraySize;  // one more, to align in
+  void* at = mmap(nullptr, reservation_bytes_, PROT_READ | PROT_WRITE,
                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (at == MAP_FAILED) return FailureFromErrno("page array: reserve address space");
-  dram_ = at;
-  base_ = static_cast<std::byte*>(at);
-  base_ += -reinterpret_cast<uintptr_t>(at) % media::kPageArraySize;
+  reservation_ = at;
+  memory_ = static_cast<std::byte*>(at);
+  memory_ += -reinterpret_cast<uintptr_t>(at) % media::kPageArraySize;
   // One descriptor must cost 4 KiB, not a transparent huge page.
-  (void)madvise(at, mapped_bytes, MADV_NOHUGEPAGE);
-  (void)madvise(at, mapped_bytes, MADV_DONTDUMP);
+  (void)madvise(at, reservation_bytes_, MADV_NOHUGEPAGE);
+  (void)madvise(at, reservation_bytes_, MADV_DONTDUMP);
   return {};
 }
 
-PageDescriptor* PageArray::ArrayOf(GroupIndex group) const {
-  const bool in_dram = placement_ == PageArrayPlacement::kDram;
-  CHECK(group.value < geometry_.group_count(), "group {} of {}", group.value,
-        geometry_.group_count());
-  const uint64_t at =
-      in_dram ? group.value * media::kPageArraySize : Geometry::PageArrayOf(group).value;
-  CHECK(!in_dram || at < reserved_bytes_, "group {}: grown past the reservation", group.value);
-  return reinterpret_cast<PageDescriptor*>(base_ + at);
-}
-
-void PageArray::SetBit(GroupIndex group) {
-  groups_[group.value / 64].fetch_or(uint64_t{1} << (group.value % 64), std::memory_order_release);
-}
-
-void PageArray::InitialiseGroup(GroupIndex group, GroupHead& head) {
+void PageArray::InitialiseGroup(GroupHead& head) {
   head.mask.store(0, std::memory_order_relaxed);
   for (auto& word : head.reserved) word.store(0, std::memory_order_relaxed);
   // The mask must be clear for whoever sees the nonce.
   head.nonce.store(epoch_, std::memory_order_release);
   initialised_groups_.fetch_add(1, std::memory_order_relaxed);
-  if (placement_ == PageArrayPlacement::kDram) SetBit(group);
 }
 
 void PageArray::Initialise(GroupIndex group, uint32_t index) {
   PageDescriptor* array = ArrayOf(group);
   GroupHead& head = array[kHeadPage].group;
   const std::lock_guard lock(LockOf(group));
-  if (head.nonce.load(std::memory_order_relaxed) != epoch_) InitialiseGroup(group, head);
+  if (head.nonce.load(std::memory_order_relaxed) != epoch_) InitialiseGroup(head);
   const uint64_t layer = index / kPagesPerHugePage;
   const uint64_t bit = uint64_t{1} << layer;
   const uint64_t mask = head.mask.load(std::memory_order_relaxed);
@@ -188,24 +187,26 @@ bool PageArray::IsDeviceGood(GroupIndex group) const {
   return readable;
 }
 
-void PageArray::MakeUsable(GroupIndex group) {
+PageDescriptor* PageArray::PlaceArray(GroupIndex group) {
   const std::lock_guard lock(LockOf(group));
-  if (IsUsable(group)) return;
-  if (!IsDeviceGood(group)) {
-    // Private memory over the array's place in our own mapping: it is volatile by design anyway.
-    void* place = base_ + Geometry::PageArrayOf(group).value;
-    void* at = mmap(place, media::kPageArraySize, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
-    CHECK(at == place, "page array of group {}: no memory", group.value);
+  std::atomic<PageDescriptor*>& array = arrays_[group.value];
+  if (PageDescriptor* placed = array.load(std::memory_order_relaxed); placed != nullptr) {
+    return placed;
   }
-  SetBit(group);
+  const bool on_device = placement_ == PageArrayPlacement::kDevice && IsDeviceGood(group);
+  std::byte* at = on_device ? mapping_.writable_base() + Geometry::PageArrayOf(group).value
+                            : memory_ + group.value * media::kPageArraySize;
+  array.store(reinterpret_cast<PageDescriptor*>(at), std::memory_order_release);
+  return array.load(std::memory_order_relaxed);
 }
 
-// Drops what may go of one group; `dropped`: all of it went, head included.
-uint64_t PageArray::TrimGroup(GroupIndex group, bool& dropped) {
-  PageDescriptor* array = ArrayOf(group);
-  GroupHead& head = array[kHeadPage].group;
+// Drops what may go of one group; of all of it, also the head and the place.
+uint64_t PageArray::TrimGroup(GroupIndex group) {
   const std::lock_guard lock(LockOf(group));
+  PageDescriptor* array = ArrayOf(group);
+  if (array == nullptr) return 0;
+  GroupHead& head = array[kHeadPage].group;
+  if (head.nonce.load(std::memory_order_relaxed) != epoch_) return 0;
   const uint64_t mask = head.mask.load(std::memory_order_relaxed);
   uint64_t kept = 0;
   for (uint64_t layer = 0; layer < kHugePagesPerGroup; ++layer) {
@@ -214,10 +215,10 @@ uint64_t PageArray::TrimGroup(GroupIndex group, bool& dropped) {
       kept |= uint64_t{1} << layer;
     }
   }
-  dropped = kept == 0;
-  if (dropped) {
+  if (kept == 0) {
     head.nonce.store(0, std::memory_order_release);
-    madvise(array, media::kPageArraySize, MADV_DONTNEED);
+    arrays_[group.value].store(nullptr, std::memory_order_release);
+    GiveBack(array, kPagesPerGroup);
     initialised_groups_.fetch_sub(1, std::memory_order_relaxed);
     return static_cast<uint64_t>(std::popcount(mask)) * kLayerSize;
   }
@@ -226,7 +227,7 @@ uint64_t PageArray::TrimGroup(GroupIndex group, bool& dropped) {
   uint64_t freed_bytes = 0;
   for (uint64_t layer = 1; layer < kHugePagesPerGroup; ++layer) {
     if (((mask & ~kept) >> layer & 1) == 0) continue;
-    madvise(array + layer * kPagesPerHugePage, kLayerSize, MADV_DONTNEED);
+    GiveBack(array + layer * kPagesPerHugePage, kPagesPerHugePage);
     freed_bytes += kLayerSize;
   }
   return freed_bytes;
@@ -237,17 +238,11 @@ uint64_t PageArray::Trim() {
   // To half, so that a working set just over the budget doesn't trim at each request.
   const uint64_t wanted_bytes = dram_budget_bytes_ / 2;
   uint64_t freed_bytes = 0;
-  for (uint64_t first = 0; first < geometry_.group_count(); first += 64) {
-    std::atomic<uint64_t>& word = groups_[first / 64];
-    for (uint64_t left = word.load(std::memory_order_acquire);
-         left != 0 && populated_bytes() > wanted_bytes; left &= left - 1) {
-      const auto bit = static_cast<uint64_t>(std::countr_zero(left));
-      bool dropped = false;
-      const uint64_t bytes = TrimGroup(GroupIndex(first + bit), dropped);
-      if (dropped) word.fetch_and(~(uint64_t{1} << bit), std::memory_order_relaxed);
-      populated_bytes_.fetch_sub(bytes, std::memory_order_relaxed);
-      freed_bytes += bytes;
-    }
+  for (GroupIndex group(0); group.value < group_count_ && populated_bytes() > wanted_bytes;
+       ++group) {
+    const uint64_t bytes = TrimGroup(group);
+    populated_bytes_.fetch_sub(bytes, std::memory_order_relaxed);
+    freed_bytes += bytes;
   }
   return freed_bytes;
 }

@@ -18,6 +18,7 @@
 #include <memory>
 #include <mutex>
 
+#include "pmemdev/base/check.h"
 #include "pmemdev/base/ids.h"
 #include "pmemdev/base/result.h"
 #include "pmemdev/geometry.h"
@@ -106,9 +107,11 @@ enum class PageArrayPlacement { kDevice, kDram };
 class PageArray {
  public:
   // kDevice: the 2 MiB in front of each group; kDram: anonymous memory, reserved (for twice the
-  // groups there are, at least 1 TiB of pool), populated by use. Plain files want kDram:
-  // descriptors there would be written back to disk. A read-only mapping gets kDram whatever was
-  // asked. `geometry` and `mapping` must outlive the array. Errors: ENOMEM (address space), ENOSYS
+  // groups there are, at least 1 TiB of pool, if it is to be had), populated by use. Plain files
+  // want kDram: descriptors there would be written back to disk. A read-only mapping gets kDram
+  // whatever was asked. kDevice reserves as much as it has groups, too, for those whose place is
+  // bad: here mmap may fail, later nothing could be done about it. `geometry` and `mapping` must
+  // outlive the array. Errors: ENOMEM (address space; what vm.overcommit_memory=2 allows), ENOSYS
   // (no random numbers).
   static Result<std::unique_ptr<PageArray>> Create(const Mapping& mapping, const Geometry& geometry,
                                                    PageArrayPlacement placement,
@@ -118,13 +121,13 @@ class PageArray {
   PageArray& operator=(const PageArray&) = delete;
 
   // The descriptor, with all three layers initialised. Never fails: where the host has no space for
-  // a group's array on the device, or the medium is bad there, anonymous memory takes its place.
+  // a group's array on the device, or the medium is bad there, reserved memory takes its place.
   // `page` lies in the logical space.
   [[nodiscard]] PageDescriptor& Get(LogicalPage page) {
     const GroupIndex group = GroupOf(page);
-    if (!IsUsable(group)) [[unlikely]]
-      MakeUsable(group);
     PageDescriptor* array = ArrayOf(group);
+    if (array == nullptr) [[unlikely]]
+      array = PlaceArray(group);
     const uint32_t index = IndexInGroup(page);
     if (!IsInitialised(array, index)) [[unlikely]]
       Initialise(group, index);
@@ -132,11 +135,9 @@ class PageArray {
   }
   // The descriptor if its layers are initialised under this epoch, else null. Stores nothing.
   [[nodiscard]] PageDescriptor* Peek(LogicalPage page) const {
-    const GroupIndex group = GroupOf(page);
-    if (!IsUsable(group)) return nullptr;
-    PageDescriptor* array = ArrayOf(group);
+    PageDescriptor* array = ArrayOf(GroupOf(page));
     const uint32_t index = IndexInGroup(page);
-    return IsInitialised(array, index) ? array + index : nullptr;
+    return array != nullptr && IsInitialised(array, index) ? array + index : nullptr;
   }
 
   // kDram: true if more than the budget may be populated. Cheap; approximate (a layer counts
@@ -164,27 +165,26 @@ class PageArray {
 
   PageArray(const Mapping& mapping, const Geometry& geometry, PageArrayPlacement placement,
             uint64_t dram_budget_bytes);
-  Result<void> ReserveDram();
+  Result<void> ReserveMemory();
+  Result<void> ReserveMemoryFor(uint64_t groups);
 
-  [[nodiscard]] PageDescriptor* ArrayOf(GroupIndex group) const;
+  // Null: nobody has asked for any of the group's descriptors yet, or Trim() has dropped them all.
+  // Else memory that can be loaded and stored without a fault.
+  [[nodiscard]] PageDescriptor* ArrayOf(GroupIndex group) const {
+    CHECK(group.value < group_count_, "group {} of {}", group.value, group_count_);
+    return arrays_[group.value].load(std::memory_order_acquire);
+  }
+  PageDescriptor* PlaceArray(GroupIndex group);
   // Nonce first: a mask under another nonce is noise.
   [[nodiscard]] bool IsInitialised(const PageDescriptor* array, uint32_t index) const {
     const GroupHead& head = array[kHeadPage].group;
     return head.nonce.load(std::memory_order_acquire) == epoch_ &&
            (head.mask.load(std::memory_order_acquire) >> (index / kPagesPerHugePage) & 1) != 0;
   }
-  // Has the group's array memory that can be loaded and stored without a fault? DRAM always has.
-  [[nodiscard]] bool IsUsable(GroupIndex group) const {
-    return placement_ == PageArrayPlacement::kDram ||
-           (groups_[group.value / 64].load(std::memory_order_acquire) >> (group.value % 64) & 1) !=
-               0;
-  }
-  void MakeUsable(GroupIndex group);
   [[nodiscard]] bool IsDeviceGood(GroupIndex group) const;
   void Initialise(GroupIndex group, uint32_t index);
-  void SetBit(GroupIndex group);
-  void InitialiseGroup(GroupIndex group, GroupHead& head);
-  uint64_t TrimGroup(GroupIndex group, bool& dropped);
+  void InitialiseGroup(GroupHead& head);
+  uint64_t TrimGroup(GroupIndex group);
   [[nodiscard]] std::mutex& LockOf(GroupIndex group) { return locks_[group.value % kLockStripes]; }
 
   const Mapping& mapping_;
@@ -192,11 +192,12 @@ class PageArray {
   const PageArrayPlacement placement_;
   const uint64_t dram_budget_bytes_;
   uint64_t epoch_ = 0;
-  std::byte* base_ = nullptr;    // the region's, writable; or the first group's array in DRAM
-  void* dram_ = nullptr;         // what mmap gave; null on the device
-  uint64_t reserved_bytes_ = 0;  // from base_, kDram
-  // A bit a group. kDevice: it is usable; kDram: it is initialised, and Trim looks at it.
-  std::unique_ptr<std::atomic<uint64_t>[]> groups_;
+  void* reservation_ = nullptr;   // what mmap gave
+  uint64_t reservation_bytes_ = 0;
+  std::byte* memory_ = nullptr;   // in it, aligned: the first group's array in memory
+  // Where each group's array is, or null. In one load, because each Get() asks.
+  uint64_t group_count_ = 0;
+  std::unique_ptr<std::atomic<PageDescriptor*>[]> arrays_;
   std::atomic<uint64_t> initialised_groups_{0};
   std::atomic<uint64_t> populated_bytes_{0};
 

@@ -57,7 +57,40 @@ void ExpectBlank(const PageDescriptor& descriptor, bool head = false) {
   for (size_t i = 0; i < 6 && !head; ++i) EXPECT_EQ(UnionWord(descriptor, i), 0u) << i;
 }
 
-// I9: an array full of the most plausible lies, but for the nonce.
+// Takes all mappings that the process may have, until it ends: then no mmap or mprotect that
+// divides one succeeds.
+class NoMoreMappings {
+ public:
+  NoMoreMappings() {
+    at_ = static_cast<std::byte*>(
+        mmap(nullptr, kBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+    for (uint64_t offset = 0; offset < kBytes && !is_complete; offset += 2 * kPageSize) {
+      is_complete = mprotect(at_ + offset, kPageSize, PROT_READ) != 0;
+    }
+  }
+  ~NoMoreMappings() { munmap(at_, kBytes); }
+  NoMoreMappings(const NoMoreMappings&) = delete;
+  bool is_complete = false;
+
+ private:
+  static constexpr uint64_t kBytes = uint64_t{2} << 30;
+  std::byte* at_;
+};
+
+TEST_F(PageArrayTest, ABadPlaceIsReplacedThoughNothingCanBeMapped) {
+  const MediaOffset bad = Geometry::PageArrayOf(GroupIndex(1)) + 40 * kPageSize;
+  if (!tests::PoisonPage(*mapping_, bad)) GTEST_SKIP() << "UFFDIO_POISON";
+  const auto array = Create(PageArrayPlacement::kDevice);
+  PageDescriptor* descriptor = nullptr;
+  {
+    const NoMoreMappings none;
+    if (!none.is_complete) GTEST_SKIP() << "vm.max_map_count is too large";
+    descriptor = &array->Get(FirstPageOf(GroupIndex(1)) + 2600);
+    descriptor->owner = 7;
+  }
+  EXPECT_EQ(array->Get(FirstPageOf(GroupIndex(1)) + 2600).owner.load(), 7u);
+}
+
 TEST_F(PageArrayTest, ABadPlaceOnTheDeviceIsReplacedByMemory) {
   const MediaOffset bad = Geometry::PageArrayOf(GroupIndex(1)) + 40 * kPageSize;
   if (!tests::PoisonPage(*mapping_, bad)) GTEST_SKIP() << "UFFDIO_POISON";
@@ -72,6 +105,7 @@ TEST_F(PageArrayTest, ABadPlaceOnTheDeviceIsReplacedByMemory) {
   EXPECT_NE(array->Peek(FirstPageOf(GroupIndex(1))), nullptr);
 }
 
+// I9: an array full of the most plausible lies, but for the nonce.
 TEST_F(PageArrayTest, StaleDescriptorsAreNeverBelieved) {
   for (const int lie : {0, 1, 2, 3}) {
     std::unique_ptr<PageArray> array = Create(PageArrayPlacement::kDevice);
