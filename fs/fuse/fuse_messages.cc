@@ -5,9 +5,11 @@
 #include <cstdarg>
 #include <cstdio>
 #include <mutex>
+#include <string_view>
 
 #include "fs/fuse/libfuse.h"
 #include "pmemdev/base/log.h"
+#include "pmemdev/base/result.h"
 
 namespace ingot {
 namespace {
@@ -18,15 +20,19 @@ std::string& LastMessage() {
   return message;
 }
 
-void Collect(enum fuse_log_level level, const char* format, va_list arguments) {
-  char text[512];
+// Called from within libfuse, at any time, also to say that it has no memory.
+void Collect(enum fuse_log_level level, const char* format, va_list arguments) noexcept {
+  char text[512] = "";
   std::vsnprintf(text, sizeof(text), format, arguments);
-  std::string line(text);
-  while (line.ends_with('\n')) line.pop_back();
-  if (line.starts_with("fuse: ")) line.erase(0, 6);
+  std::string_view line(text);
+  while (line.ends_with('\n')) line.remove_suffix(1);
+  if (line.starts_with("fuse: ")) line.remove_prefix(6);
   if (level <= FUSE_LOG_ERR) {
     const std::lock_guard lock(mutex);
-    LastMessage() = line;
+    (void)NoThrow([&]() -> Result<void> {
+      LastMessage() = line;
+      return {};
+    });
   }
   log::Info("libfuse: {}", line);
 }
@@ -34,6 +40,7 @@ void Collect(enum fuse_log_level level, const char* format, va_list arguments) {
 }  // namespace
 
 void CollectFuseMessages() {
+  (void)LastMessage();  // made here, not within libfuse
   fuse_set_log_func(&Collect);
 }
 

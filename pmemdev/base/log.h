@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The log: one event a line, key=value pairs, errno by name. spdlog stands behind this header and
 // nowhere else. Thread-safe.
-// Nothing on a hot path logs: formatting costs more than most operations here. Nothing here throws:
-// a line for which there is no memory is lost.
+// Nothing on a hot path logs: formatting costs more than most operations here. Nothing that logs
+// throws: a line that can't be made or written, for whatever reason, is lost. Unlike elsewhere that
+// covers all exceptions (spdlog and fmt have their own), for no line is worth a daemon.
 #pragma once
 
-#include <new>
+#include <exception>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -28,7 +29,7 @@ void Format(Level level, fmt::format_string<Args...> format, Args&&... args) noe
   if (!Enabled(level)) return;
   try {
     Write(level, fmt::format(format, std::forward<Args>(args)...));
-  } catch (const std::bad_alloc&) {
+  } catch (const std::exception&) {
   }
 }
 template <typename... Args>

@@ -2,14 +2,20 @@
 // Result<T>: a value or an Error, and TRY() to hand the Error up.
 //
 // Our code never throws, but the heap does: std::bad_alloc unwinds whatever was going on, and
-// NoThrow() makes it ENOMEM. Every function that can fail returns Result<T>; the FUSE and CLI edges
-// turn an Error into an errno, an exit code and one clear message. An Error carries an errno value
-// and a short context; ordinary answers of hot paths (ENOENT of a lookup) carry none and cost no
-// heap.
+// NoThrow() makes it ENOMEM; std::length_error, too, which is a container asked for more than there
+// can ever be. Any other exception is our bug, like a failed CHECK: where a library reports by
+// exceptions (std::thread, spdlog), whoever calls it catches that kind right there. NoThrow() is
+// noexcept, so what slips through ends the process where it is noticed, and never unwinds through
+// libfuse's frames.
+//
+// Every function that can fail returns Result<T>; the FUSE and CLI edges turn an Error into an
+// errno, an exit code and one clear message. An Error carries an errno value and a short context;
+// ordinary answers of hot paths (ENOENT of a lookup) carry none and cost no heap.
 #pragma once
 
 #include <cerrno>
 #include <new>
+#include <stdexcept>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -53,8 +59,6 @@ template <typename T>
 class [[nodiscard]] Result : public tl::expected<T, Error> {
  public:
   using tl::expected<T, Error>::expected;
-  using Base = tl::expected<T, Error>;
-
   [[nodiscard]] int error_code() const { return this->has_value() ? 0 : this->error().code; }
 };
 
@@ -75,6 +79,8 @@ template <typename Work>
   try {
     return std::forward<Work>(work)();
   } catch (const std::bad_alloc&) {
+    return Failure(ENOMEM);
+  } catch (const std::length_error&) {
     return Failure(ENOMEM);
   }
 }
