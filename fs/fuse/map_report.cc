@@ -3,15 +3,13 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-
-#include <nlohmann/json.hpp>
+#include <vector>
 
 #include "fs/fuse/introspection.h"
+#include "fs/fuse/json_text.h"
 
 namespace ingot {
 namespace {
-
-using nlohmann::ordered_json;
 
 // An attribute's value ends at 64 KiB; an extent takes up to 120 bytes of text.
 constexpr size_t kMaxExtentsShown = 450;
@@ -51,13 +49,13 @@ struct MapSums {
   void End() { huge_bytes += HugeBytesOf(std::exchange(open, Extent{})); }
 };
 
-ordered_json Describe(const Extent& extent) {
-  ordered_json entry;
-  entry["offset"] = extent.file_page.value * kPageSize;
-  entry["bytes"] = extent.pages * kPageSize;
-  entry["media"] = Geometry::ToMedia(OffsetOf(extent.start)).value;
-  if (extent.unwritten) entry["unwritten"] = true;
-  return entry;
+void Describe(JsonText& report, const Extent& extent) {
+  report.BeginObject();
+  report.Add("offset", extent.file_page.value * kPageSize);
+  report.Add("bytes", extent.pages * kPageSize);
+  report.Add("media", Geometry::ToMedia(OffsetOf(extent.start)).value);
+  if (extent.unwritten) report.Add("unwritten", true);
+  report.EndObject();
 }
 
 }  // namespace
@@ -66,32 +64,37 @@ Result<std::string> MapReport(Volume& volume, InodeNumber inode) {
   const Attributes attributes = TRY(volume.attributes().Get(inode));
   if (!S_ISREG(attributes.mode)) return Failure(ENODATA);
   MapSums sums;
-  ordered_json shown = ordered_json::array();
+  std::vector<Extent> shown;
   FilePage next{};
   for (;;) {
     const auto extents = TRY(volume.data().Extents(inode, next, kExtentsAtOnce));
     for (const Extent& extent : extents) {
       sums.Add(extent);
-      if (shown.size() < kMaxExtentsShown) shown.push_back(Describe(extent));
+      if (shown.size() < kMaxExtentsShown) shown.push_back(extent);
     }
     if (extents.size() < kExtentsAtOnce) break;
     next = extents.back().end();
   }
   sums.End();
 
-  ordered_json report;
-  report["inode"] = inode.value;
-  report["size_bytes"] = attributes.size_bytes;
-  report["data_bytes"] = sums.data_bytes;
-  report["unwritten_bytes"] = sums.unwritten_bytes;
-  report["huge_page_bytes"] = sums.huge_bytes;
-  report["inline"] = sums.extents == 0 && attributes.size_bytes != 0 && attributes.page_count == 0;
-  report["direct"] = false;
-  report["why_not_direct"] =
-      "a device pool has no backing files; mappings go through the page cache";
-  report["extent_count"] = sums.extents;
-  report["extents"] = std::move(shown);
-  return report.dump();
+  JsonText report;
+  report.BeginObject();
+  report.Add("inode", inode.value);
+  report.Add("size_bytes", attributes.size_bytes);
+  report.Add("data_bytes", sums.data_bytes);
+  report.Add("unwritten_bytes", sums.unwritten_bytes);
+  report.Add("huge_page_bytes", sums.huge_bytes);
+  report.Add("inline",
+             sums.extents == 0 && attributes.size_bytes != 0 && attributes.page_count == 0);
+  report.Add("direct", false);
+  report.Add("why_not_direct",
+             "a device pool has no backing files; mappings go through the page cache");
+  report.Add("extent_count", sums.extents);
+  report.BeginArray("extents");
+  for (const Extent& extent : shown) Describe(report, extent);
+  report.EndArray();
+  report.EndObject();
+  return report.Take();
 }
 
 }  // namespace ingot

@@ -70,9 +70,12 @@ Result<std::unique_ptr<Session>> Session::Create(Volume& volume, const MountOpti
   return session;
 }
 
-void Session::Init(void* self, fuse_conn_info* connection) {
+void Session::Init(void* self, fuse_conn_info* connection) noexcept {
   auto& session = *static_cast<Session*>(self);
-  session.negotiated_ = Negotiate(*connection, session.WantsIoUring());
+  session.init_result_ = NoThrow([&]() -> Result<void> {
+    session.negotiated_ = Negotiate(*connection, session.WantsIoUring());
+    return {};
+  });
   session.initialised_.store(true);
 }
 
@@ -116,6 +119,7 @@ Result<void> Session::AnswerInit() {
   if (!initialised_.load()) {
     return Failure(received < 0 ? -received : EIO, TakeFuseMessage("FUSE handshake"));
   }
+  TRY(init_result_);
   // libfuse sets the rings up while it answers, each with a thread, and carries on without them if
   // it can't: without threads there are no rings.
   const std::set<std::string> threads = ThreadIds();
@@ -144,6 +148,7 @@ Result<void> Session::ServeThroughRings() {
   // The rings' threads are libfuse's, one a CPU, and only its own loop ends them. What still comes
   // through /dev/fuse (forgets, and what finds no free ring entry) is served by these few.
   fuse_loop_config* config = fuse_loop_cfg_create();
+  if (config == nullptr) return Failure(ENOMEM, "serving requests");
   fuse_loop_cfg_set_clone_fd(config, 0);
   fuse_loop_cfg_set_max_threads(config, 4);
   const int result = fuse_session_loop_mt(session_, config);

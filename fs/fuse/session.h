@@ -64,7 +64,7 @@ class Session {
 
  private:
   Session(Volume& volume, const MountOptions& options);
-  static void Init(void* self, fuse_conn_info* connection);
+  static void Init(void* self, fuse_conn_info* connection) noexcept;
   void MakeWorkers();
   Result<void> AnswerInit();
   Result<void> ServeThroughRings();
@@ -74,6 +74,7 @@ class Session {
   const MountOptions options_;
   Activity activity_;
   Negotiated negotiated_;
+  Result<void> init_result_;  // ENOMEM: negotiated by half
   fuse_session* session_ = nullptr;
   std::unique_ptr<Workers> workers_;
   std::atomic<Workers*> serving_{nullptr};  // `workers_` once they run: for Stop()

@@ -11,6 +11,8 @@
 
 #include <dirent.h>
 
+#include <nlohmann/json.hpp>
+
 #include "pmemdev/base/log.h"
 #include "tests/support/failing_memory.h"
 #include "tests/system/hosted_mount.h"
@@ -101,6 +103,27 @@ void Work(const std::string& top, uint64_t seed, Patient& patient) {
   }
 }
 
+// Asks for the daemon's reports, which are made of many small pieces: each comes whole or not at
+// all. Returns how many came.
+int Watch(const std::string& top, int rounds) {
+  std::string report(64 << 10, '\0');
+  int came = 0;
+  for (int i = 0; i < rounds; ++i) {
+    for (const char* name : {"user.ingot.status", "user.ingot.map"}) {
+      const std::string path = name[11] == 's' ? top : top + "/watched";
+      const ssize_t size_bytes = getxattr(path.c_str(), name, report.data(), report.size());
+      if (size_bytes < 0) {
+        EXPECT_EQ(errno, ENOMEM) << name;
+        continue;
+      }
+      ++came;
+      const std::string text = report.substr(0, static_cast<size_t>(size_bytes));
+      EXPECT_TRUE(nlohmann::json::accept(text)) << text;
+    }
+  }
+  return came;
+}
+
 class ScarceMemoryMount : public ::testing::TestWithParam<bool> {};
 
 TEST_P(ScarceMemoryMount, RefusesAndLosesNothing) {
@@ -116,6 +139,7 @@ TEST_P(ScarceMemoryMount, RefusesAndLosesNothing) {
   ASSERT_OK(mount);
   log::ToStderr(log::Level::kOff);
   std::array<Patient, 2> patients;
+  close(open(((*mount)->path() + "/watched").c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
   {
     const ScarceMemory scarce(7);
     std::vector<std::thread> workers;
@@ -125,8 +149,13 @@ TEST_P(ScarceMemoryMount, RefusesAndLosesNothing) {
         Work(fmt::format("{}/{}", (*mount)->path(), i), 1000 * i, patients[i]);
       });
     }
+    workers.emplace_back([&] {
+      const ScarceMemory::Exempt exempt;
+      Watch((*mount)->path(), 300);
+    });
     for (std::thread& worker : workers) worker.join();
   }
+  EXPECT_EQ(Watch((*mount)->path(), 1), 2);
   log::ToStderr(log::Level::kWarning);
   EXPECT_GT(patients[0].refusals() + patients[1].refusals(), 100u) << "memory was not scarce";
   // With memory: everything is there, and nothing else.
