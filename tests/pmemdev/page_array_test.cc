@@ -4,6 +4,7 @@
 
 #include <sys/mman.h>
 
+#include <absl/base/config.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -78,6 +79,9 @@ class NoMoreMappings {
 };
 
 TEST_F(PageArrayTest, ABadPlaceIsReplacedThoughNothingCanBeMapped) {
+#if defined(ABSL_HAVE_ADDRESS_SANITIZER) || defined(ABSL_HAVE_THREAD_SANITIZER)
+  GTEST_SKIP() << "the sanitizer's own memory could not be mapped";
+#endif
   const MediaOffset bad = Geometry::PageArrayOf(GroupIndex(1)) + 40 * kPageSize;
   if (!tests::PoisonPage(*mapping_, bad)) GTEST_SKIP() << "UFFDIO_POISON";
   const auto array = Create(PageArrayPlacement::kDevice);
