@@ -21,6 +21,13 @@ void FileData::Closed(InodeNumber inode) {
   placement_->reservations().Drop(inode);
 }
 
+Result<std::shared_ptr<BackingFile>> FileData::BackingFileOf(InodeNumber number) {
+  const SharedInodeLock lock(core_.locks, number);
+  const media::Inode inode = TRY(core_.reader.ReadInode(number));
+  if (inode.body_form != media::BodyForm::kBacked) return Failure(EINVAL, "not a backed file");
+  return core_.FileOf(inode);
+}
+
 Result<void> FileData::Sync(InodeNumber number) {
   return core_.SyncBacked(number);
 }

@@ -88,6 +88,8 @@ class FileData {
 
   // fsync: of backed files the host's, all else is durable already. Holds no lock meanwhile.
   Result<void> Sync(InodeNumber inode);
+  // EOPNOTSUPP, EIO: as Core::FileOf; EINVAL: it isn't backed. Takes the lock shortly.
+  Result<std::shared_ptr<BackingFile>> BackingFileOf(InodeNumber inode);
   // Gives the file a backing file (true) if the pool has such; false: it has one already. EINVAL:
   // atomic files. EOPNOTSUPP: a device pool. Else what kept it from that.
   Result<bool> MakeDirect(InodeNumber inode);

@@ -60,7 +60,10 @@ Result<void> CopyContents(const Core& core, const media::Inode& inode, BackingFi
   } else {
     TRY(CopyExtents(core, inode, file));
   }
-  TRY(file.Resize(inode.size_bytes));
+  // Setting the size that it has splits a huge page on tmpfs (rule B10).
+  if (static_cast<uint64_t>(TRY(file.Stat()).st_size) != inode.size_bytes) {
+    TRY(file.Resize(inode.size_bytes));
+  }
   return file.SetTimes(TimeSpecOf(inode.atime_seconds, inode.atime_nanoseconds),
                        TimeSpecOf(inode.mtime_seconds, inode.mtime_nanoseconds));
 }

@@ -30,6 +30,7 @@ constexpr std::array<std::string_view, kOperationCount> kNames = {
     "tmpfile",
     "open",
     "release",
+    "fsync",
     "read",
     "write",
     "fallocate",

@@ -38,6 +38,7 @@ enum class Operation : uint8_t {
   kTmpfile,
   kOpen,
   kRelease,
+  kFsync,
   kRead,
   kWrite,
   kFallocate,

@@ -19,7 +19,7 @@ struct statx_timestamp ToStatxTime(Time time) {
 double AttributeTimeout(const Attributes& attributes) {
   const bool set_group = (attributes.mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP);
   const bool set_id = (attributes.mode & S_ISUID) != 0 || set_group;
-  return S_ISREG(attributes.mode) && set_id ? 0 : kForeverSeconds;
+  return (S_ISREG(attributes.mode) && set_id) || attributes.is_backed ? 0 : kForeverSeconds;
 }
 
 struct timespec ToTimespec(Time time) {

@@ -20,7 +20,9 @@ inline constexpr uint32_t kPreferredIoBytes = 64 << 10;
 inline constexpr double kForeverSeconds = 10.0 * 365 * 86400;
 
 // Zero for regular files whose set-id bits a write may clear: the kernel doesn't notice when the
-// daemon does that, and would honour the bits it remembers at the next exec (rule B6).
+// daemon does that, and would honour the bits it remembers at the next exec (rule B6). Zero for
+// backed files, too: stores through mappings change them unseen (Session::AttributeTimeoutOf knows
+// better).
 [[nodiscard]] double AttributeTimeout(const Attributes& attributes);
 
 [[nodiscard]] struct stat ToStat(const Attributes& attributes);

@@ -69,8 +69,6 @@ constexpr Choice kChoices[] = {
     {FUSE_CAP_SETXATTR_EXT, "setxattr_ext", false},
     // Without it, MAP_SHARED of a file that bypasses the page cache is ENODEV.
     {FUSE_CAP_DIRECT_IO_ALLOW_MMAP, "direct_io_allow_mmap", true},
-    // Backed files come with directory pools.
-    {FUSE_CAP_PASSTHROUGH, "passthrough", false},
 };
 
 void Set(fuse_conn_info& connection, const Choice& choice, Negotiated& result) {
@@ -83,11 +81,16 @@ void Set(fuse_conn_info& connection, const Choice& choice, Negotiated& result) {
 
 }  // namespace
 
-Negotiated Negotiate(fuse_conn_info& connection, bool want_io_uring) {
+Negotiated Negotiate(fuse_conn_info& connection, const Wanted& wanted) {
   Negotiated result;
   for (const Choice& choice : kChoices) Set(connection, choice, result);
   // libfuse wants it whenever the kernel offers it; here the mount option decides.
-  Set(connection, {FUSE_CAP_OVER_IO_URING, "over_io_uring", want_io_uring}, result);
+  Set(connection, {FUSE_CAP_OVER_IO_URING, "over_io_uring", wanted.io_uring}, result);
+  // Only directory pools have files to pass on to. (Never together with the writeback cache, which
+  // would switch it off.)
+  Set(connection, {FUSE_CAP_PASSTHROUGH, "passthrough", wanted.passthrough}, result);
+  // The host's files lie on no stacked filesystem; so others may be stacked on ours.
+  connection.max_backing_stack_depth = FUSE_BACKING_STACKED_UNDER;
 
   connection.max_write = kMaxTransferBytes;  // the kernel's own limit is 256 pages by default
   connection.time_gran = 1;
@@ -100,7 +103,9 @@ Negotiated Negotiate(fuse_conn_info& connection, bool want_io_uring) {
   result.protocol_minor = connection.proto_minor;
   result.opendir_can_be_skipped = fuse_get_feature_flag(&connection, FUSE_CAP_NO_OPENDIR_SUPPORT);
   result.shared_mappings = fuse_get_feature_flag(&connection, FUSE_CAP_DIRECT_IO_ALLOW_MMAP);
-  result.io_uring = want_io_uring && fuse_get_feature_flag(&connection, FUSE_CAP_OVER_IO_URING);
+  result.io_uring = wanted.io_uring && fuse_get_feature_flag(&connection, FUSE_CAP_OVER_IO_URING);
+  result.passthrough =
+      wanted.passthrough && fuse_get_feature_flag(&connection, FUSE_CAP_PASSTHROUGH);
   if (!result.shared_mappings) {
     log::Warning("fuse: shared mappings will fail, reason=\"the kernel is older than 6.6\"");
   }

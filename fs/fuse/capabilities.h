@@ -19,10 +19,15 @@ struct Negotiated {
   bool opendir_can_be_skipped = false;  // the kernel needs neither OPENDIR nor RELEASEDIR
   bool shared_mappings = false;         // MAP_SHARED works on files opened without page cache
   bool io_uring = false;                // wanted and offered; after the handshake: in use
+  bool passthrough = false;             // wanted and offered
   uint32_t protocol_minor = 0;
   std::vector<std::string> capabilities;  // names of those in force, for status
 };
 
-Negotiated Negotiate(fuse_conn_info& connection, bool want_io_uring);
+struct Wanted {
+  bool io_uring = false;
+  bool passthrough = false;
+};
+Negotiated Negotiate(fuse_conn_info& connection, const Wanted& wanted);
 
 }  // namespace ingot

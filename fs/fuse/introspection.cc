@@ -12,7 +12,7 @@ bool IsVirtualXattr(std::string_view name) {
 
 Result<std::string> ReadVirtualXattr(Session& session, InodeNumber inode, std::string_view name) {
   if (name == kRemountXattr) return Failure(ENODATA);
-  if (name == kMapXattr) return MapReport(session.volume(), inode);
+  if (name == kMapXattr) return MapReport(session, inode);
   if (inode != Volume::kRoot) return Failure(ENODATA);
   return StatusReport(session);
 }

@@ -27,6 +27,6 @@ Result<std::string> ReadVirtualXattr(Session& session, InodeNumber inode, std::s
 // Pool, device, space, connection, requests served by kind.
 [[nodiscard]] std::string StatusReport(Session& session);
 // Extents (as many as an attribute holds), bytes in whole huge pages, whether mappings are direct.
-Result<std::string> MapReport(Volume& volume, InodeNumber inode);
+Result<std::string> MapReport(Session& session, InodeNumber inode);
 
 }  // namespace ingot

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "fs/fuse/introspection.h"
+#include "fs/fuse/session.h"
 #include "fs/fuse/json_text.h"
 
 namespace ingot {
@@ -58,9 +59,20 @@ void Describe(JsonText& report, const Extent& extent) {
   report.EndObject();
 }
 
+std::string WhyNotDirect(Session& session, const Attributes& attributes) {
+  if (session.passthrough() == nullptr) {
+    return "a device pool has no backing files; mappings go through the page cache";
+  }
+  const std::string why_not = session.passthrough()->State().why_not;
+  if (!why_not.empty()) return why_not;
+  if (attributes.is_backed) return "";
+  return "the file is in the extent store. Hint: chattr +x FILE";
+}
+
 }  // namespace
 
-Result<std::string> MapReport(Volume& volume, InodeNumber inode) {
+Result<std::string> MapReport(Session& session, InodeNumber inode) {
+  Volume& volume = session.volume();
   const Attributes attributes = TRY(volume.attributes().Get(inode));
   if (!S_ISREG(attributes.mode)) return Failure(ENODATA);
   MapSums sums;
@@ -86,9 +98,9 @@ Result<std::string> MapReport(Volume& volume, InodeNumber inode) {
   report.Add("huge_page_bytes", sums.huge_bytes);
   report.Add("inline",
              sums.extents == 0 && attributes.size_bytes != 0 && attributes.page_count == 0);
-  report.Add("direct", false);
-  report.Add("why_not_direct",
-             "a device pool has no backing files; mappings go through the page cache");
+  const std::string why_not = WhyNotDirect(session, attributes);
+  report.Add("direct", why_not.empty());
+  if (!why_not.empty()) report.Add("why_not_direct", why_not);
   report.Add("extent_count", sums.extents);
   report.BeginArray("extents");
   for (const Extent& extent : shown) Describe(report, extent);

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // How the kernel is to do I/O on a handle.
 //
-// Decided at open, in one place, because rule B4 will make it depend on the other handles of the
-// inode. Pure functions.
+// Decided at open. Pure functions; where an inode's other handles count, passthrough.h decides.
+// Nothing is kept here: a handle has nothing to remember but what its number says.
 #pragma once
+
+#include <fcntl.h>
 
 #include <cstdint>
 
 #include "fs/core/types.h"
+#include "fs/format.h"
 #include "fs/fuse/libfuse.h"
 #include "fs/fuse/mount_options.h"
 
@@ -18,6 +21,15 @@ inline constexpr uint64_t kSmallFileBytes = 128 << 10;
 
 [[nodiscard]] inline bool OpensForWriting(int flags) {
   return (flags & O_ACCMODE) != O_RDONLY;
+}
+
+// The kernel knows nothing of these flags on a FUSE file, so open(2)'s checks are made here. EPERM.
+[[nodiscard]] inline Result<void> CheckMayOpen(const Attributes& attributes, int flags) {
+  if (!OpensForWriting(flags)) return {};
+  if ((attributes.flags & media::kInodeImmutable) != 0) return Failure(EPERM);
+  const bool append_only = (attributes.flags & media::kInodeAppendOnly) != 0;
+  if (append_only && (flags & O_APPEND) == 0) return Failure(EPERM);
+  return {};
 }
 
 // Fills what the reply to OPEN or CREATE says.

@@ -9,12 +9,13 @@
 
 namespace ingot {
 
-[[nodiscard]] fuse_lowlevel_ops MakeOperations();
+// `has_backed_files`: the pool is a directory.
+[[nodiscard]] fuse_lowlevel_ops MakeOperations(bool has_backed_files);
 
 void AddNameOperations(fuse_lowlevel_ops& operations);
 void AddCreationOperations(fuse_lowlevel_ops& operations);
 void AddAttributeOperations(fuse_lowlevel_ops& operations);
-void AddHandleOperations(fuse_lowlevel_ops& operations);
+void AddHandleOperations(fuse_lowlevel_ops& operations, bool has_backed_files);
 void AddDataOperations(fuse_lowlevel_ops& operations);
 void AddDirectoryOperations(fuse_lowlevel_ops& operations);
 void AddXattrOperations(fuse_lowlevel_ops& operations);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // New inodes: mknod, mkdir, symlink, create, tmpfile.
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include "fs/fuse/open_mode.h"
@@ -16,6 +17,20 @@ NewNode NodeOf(const Request& request, mode_t type, mode_t mode) {
   node.mode = type | (mode & ALLPERMS);
   node.umask = request.umask();
   return node;
+}
+
+// As databases open what they map; temporary files are made exclusively, copies write-only, and
+// compilers truncate (rule B1).
+bool IsLikelyMapped(int flags) {
+  return (flags & O_ACCMODE) == O_RDWR && (flags & (O_EXCL | O_TRUNC)) == 0;
+}
+
+void ChooseMode(Request& request, const Attributes& made, fuse_file_info& file) {
+  if (Passthrough* const passthrough = request.session().passthrough()) {
+    passthrough->OpenNew(request.raw(), made, file);
+  } else {
+    ChooseOpenMode(file, request.session().options().cache, made.size_bytes);
+  }
 }
 
 Result<void> Mknod(Request& request, fuse_ino_t parent, const char* name, mode_t mode,
@@ -47,9 +62,10 @@ Result<void> Create(Request& request, fuse_ino_t parent, const char* name, mode_
                     fuse_file_info* file) {
   NewNode node = NodeOf(request, S_IFREG, mode);
   node.open = true;
+  node.likely_mapped = IsLikelyMapped(file->flags);
   const Attributes made =
       TRY(request.volume().names().Create(InodeNumber(parent), name, node, request.caller()));
-  ChooseOpenMode(*file, request.session().options().cache, made.size_bytes);
+  ChooseMode(request, made, *file);
   request.Created(made, *file);
   return {};
 }
@@ -57,9 +73,10 @@ Result<void> Create(Request& request, fuse_ino_t parent, const char* name, mode_
 Result<void> Tmpfile(Request& request, fuse_ino_t parent, mode_t mode, fuse_file_info* file) {
   NewNode node = NodeOf(request, S_IFREG, mode);
   node.open = true;
+  node.likely_mapped = IsLikelyMapped(file->flags);
   const Attributes made =
       TRY(request.volume().names().CreateUnnamed(InodeNumber(parent), node, request.caller()));
-  ChooseOpenMode(*file, request.session().options().cache, made.size_bytes);
+  ChooseMode(request, made, *file);
   request.Created(made, *file);
   return {};
 }

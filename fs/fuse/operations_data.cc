@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <memory>
 
 #include "fs/fuse/operations.h"
 #include "fs/fuse/privileges.h"
@@ -43,6 +44,20 @@ Result<size_t> CopyPieces(Volume& volume, const ReadView& view, std::span<std::b
   return done;
 }
 
+// What a kernel without passthrough, or another handle's mode, leaves to the daemon: one copy by
+// the host into the reply.
+Result<void> ReadBackedAndReply(Request& request, const ReadView& view) {
+  std::span<std::byte> to = request.Payload();
+  std::unique_ptr<std::byte[]> buffer;
+  if (to.empty() && view.size_bytes != 0) {
+    buffer = std::make_unique_for_overwrite<std::byte[]>(view.size_bytes);
+    to = {buffer.get(), view.size_bytes};
+  }
+  to = to.first(std::min<size_t>(to.size(), view.size_bytes));
+  request.Bytes(to.first(TRY(view.file->Read(view.offset, to))));
+  return {};
+}
+
 // Returns whether the access time is stale. The view, and with it the lock, ends here.
 Result<bool> ReadAndReply(Request& request, InodeNumber inode, uint64_t offset, size_t size_bytes) {
   Volume& volume = request.volume();
@@ -52,6 +67,10 @@ Result<bool> ReadAndReply(Request& request, InodeNumber inode, uint64_t offset, 
     ReadView view;
     TRY(volume.data().Read(inode, offset, size_bytes, view));
     atime_is_stale = view.atime_is_stale;
+    if (view.file != nullptr) {
+      TRY(ReadBackedAndReply(request, view));
+      return false;
+    }
     if (const std::span<std::byte> payload = request.Payload(); !payload.empty()) {
       const size_t copied = TRY(CopyPieces(volume, view, payload));
       refused = request.Bytes(payload.first(copied));
@@ -79,6 +98,7 @@ Result<void> Write(Request& request, fuse_ino_t inode, const char* bytes, size_t
   options.from_page_cache = file->writepage;
   options.append = (file->flags & O_APPEND) != 0 && !file->writepage;
   options.kill_privileges = file->kill_suidgid;
+  options.sync = (file->flags & (O_SYNC | O_DSYNC)) != 0;
   const auto from = std::as_bytes(std::span(bytes, size_bytes));
   request.Written(TRY(request.volume().data().Write(InodeNumber(inode),
                                                     static_cast<uint64_t>(offset), from, options)));

@@ -3,6 +3,7 @@
 // Only fixed-size arguments: the kernel copies them in and out by the command's own size.
 #include <linux/capability.h>
 #include <linux/fs.h>
+#include <sys/stat.h>
 
 #include <cstring>
 
@@ -36,9 +37,22 @@ Result<void> GetFlags(Request& request, InodeNumber inode) {
   return {};
 }
 
+// A regular file that is given the DAX flag can be mapped directly from then on, if its pool can
+// do that: contents move at once, and the first open after all handles were closed maps them.
+Result<void> ApplyFlags(Request& request, InodeNumber inode, uint32_t known, uint32_t flags) {
+  Volume& volume = request.volume();
+  TRY(volume.attributes().SetFlags(inode, known, flags));
+  const bool wants_direct = (flags & media::kInodeDax) != 0 && volume.core().backing != nullptr &&
+                            volume.core().direct.load() != DirectMode::kNever;
+  if (!wants_direct || !S_ISREG(TRY(volume.attributes().Get(inode)).mode)) return {};
+  const Result<bool> made = volume.data().MakeDirect(inode);
+  // Atomic files keep the flag for the day on which they are no longer atomic.
+  return made || made.error().code == EINVAL ? Result<void>() : Failure(made.error().code);
+}
+
 Result<void> SetFlags(Request& request, InodeNumber inode, std::span<const std::byte> argument) {
   const uint32_t flags = TRY(FromChattr(TRY(ArgumentAs<uint32_t>(argument))));
-  TRY(request.volume().attributes().SetFlags(inode, FlagsKnownToChattr(), flags));
+  TRY(ApplyFlags(request, inode, FlagsKnownToChattr(), flags));
   request.session().InvalidateAttributes(inode);  // ctime
   request.IoctlResult({});
   return {};
@@ -64,7 +78,7 @@ Result<void> SetExtended(Request& request, InodeNumber inode, std::span<const st
     const bool inherit = (flags & media::kInodeProjectInherit) != 0;
     TRY(attributes.SetProject(inode, wanted.fsx_projid, inherit));
   }
-  TRY(attributes.SetFlags(inode, FlagsKnownToXflags(), flags));
+  TRY(ApplyFlags(request, inode, FlagsKnownToXflags(), flags));
   request.session().InvalidateAttributes(inode);
   request.IoctlResult({});
   return {};

@@ -4,6 +4,7 @@
 
 #include "fs/fuse/operations.h"
 #include "fs/fuse/request.h"
+#include "fs/fuse/session.h"
 
 namespace ingot {
 namespace {
@@ -27,14 +28,14 @@ Result<void> Lookup(Request& request, fuse_ino_t parent, const char* name) {
 }
 
 Result<void> Forget(Request& request, fuse_ino_t inode, uint64_t count) {
-  request.volume().names().Forget(InodeNumber(inode), count);
+  request.session().Forget(InodeNumber(inode), count);
   request.None();
   return {};
 }
 
 Result<void> ForgetMulti(Request& request, size_t count, fuse_forget_data* forgets) {
   for (const fuse_forget_data& forget : std::span(forgets, count)) {
-    request.volume().names().Forget(InodeNumber(forget.ino), forget.nlookup);
+    request.session().Forget(InodeNumber(forget.ino), forget.nlookup);
   }
   request.None();
   return {};

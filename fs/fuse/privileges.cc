@@ -6,10 +6,13 @@
 #include <sys/stat.h>
 
 #include "fs/fuse/caller.h"
+#include "fs/fuse/session.h"
 
 namespace ingot {
 
 Result<bool> MayClearPrivileges(Request& request, InodeNumber inode) {
+  const Passthrough* const passthrough = request.session().passthrough();
+  if (passthrough != nullptr && passthrough->HasWriter(inode)) return true;
   const Attributes attributes = TRY(request.volume().attributes().Get(inode));
   return request.caller().uid == attributes.uid || HasCapability(request.pid(), CAP_FOWNER);
 }

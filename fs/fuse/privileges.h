@@ -13,7 +13,8 @@
 
 namespace ingot {
 
-// True for the file's owner and for CAP_FOWNER.
+// True for the file's owner and for CAP_FOWNER; and for everybody while somebody may write to the
+// file past the daemon: before such a write the kernel sends just these requests, as the writer.
 [[nodiscard]] Result<bool> MayClearPrivileges(Request& request, InodeNumber inode);
 
 // For a request that changes contents but doesn't say what to clear; before the change.

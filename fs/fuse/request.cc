@@ -78,7 +78,8 @@ void Request::None() {
 }
 
 void Request::Entry(const Attributes& attributes) {
-  const fuse_entry_param entry = ToEntry(attributes);
+  fuse_entry_param entry = ToEntry(attributes);
+  entry.attr_timeout = session_.AttributeTimeoutOf(attributes);
   if (fuse_reply_entry(Take(), &entry) != 0) volume().names().Forget(attributes.inode, 1);
 }
 
@@ -89,24 +90,25 @@ void Request::NoEntry() {
 }
 
 void Request::Created(const Attributes& attributes, const fuse_file_info& file) {
-  const fuse_entry_param entry = ToEntry(attributes);
+  fuse_entry_param entry = ToEntry(attributes);
+  entry.attr_timeout = session_.AttributeTimeoutOf(attributes);
   if (fuse_reply_create(Take(), &entry, &file) == 0) return;
-  volume().names().Release(attributes.inode);
+  session_.CloseHandle(attributes.inode, file.fh);
   volume().names().Forget(attributes.inode, 1);
 }
 
 void Request::Opened(InodeNumber inode, const fuse_file_info& file) {
-  if (fuse_reply_open(Take(), &file) != 0) volume().names().Release(inode);
+  if (fuse_reply_open(Take(), &file) != 0) session_.CloseHandle(inode, file.fh);
 }
 
 void Request::ReplyAttributes(const Attributes& attributes) {
   const struct stat status = ToStat(attributes);
-  fuse_reply_attr(Take(), &status, AttributeTimeout(attributes));
+  fuse_reply_attr(Take(), &status, session_.AttributeTimeoutOf(attributes));
 }
 
 void Request::ReplyStatx(const Attributes& attributes) {
   struct statx status = ToStatx(attributes);
-  fuse_reply_statx(Take(), 0, &status, AttributeTimeout(attributes));
+  fuse_reply_statx(Take(), 0, &status, session_.AttributeTimeoutOf(attributes));
 }
 
 void Request::Target(const std::string& target) {

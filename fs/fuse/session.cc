@@ -2,7 +2,9 @@
 // libfuse's session from its making to its unmount.
 #include "fs/fuse/session.h"
 
+#include <linux/capability.h>
 #include <sys/sysinfo.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -10,6 +12,8 @@
 #include <set>
 #include <thread>
 
+#include "fs/fuse/attribute_conversion.h"
+#include "fs/fuse/caller.h"
 #include "fs/fuse/fuse_messages.h"
 #include "fs/fuse/operations.h"
 #include "fs/fuse/session_arguments.h"
@@ -46,7 +50,10 @@ Session::Session(Volume& volume, const MountOptions& options)
     : volume_(volume),
       options_(options),
       activity_(ServingThreads(options)),
-      started_(time(nullptr)) {}
+      started_(time(nullptr)) {
+  if (volume.core().backing == nullptr) return;
+  passthrough_ = std::make_unique<Passthrough>(volume, options.cache);
+}
 
 Session::~Session() {
   workers_.reset();
@@ -61,7 +68,7 @@ bool Session::WantsIoUring() const {
 Result<std::unique_ptr<Session>> Session::Create(Volume& volume, const MountOptions& options) {
   std::unique_ptr<Session> session(new Session(volume, options));
   CollectFuseMessages();
-  fuse_lowlevel_ops operations = MakeOperations();
+  fuse_lowlevel_ops operations = MakeOperations(session->passthrough_ != nullptr);
   operations.init = &Session::Init;
   SessionArguments arguments(options, session->WantsIoUring());
   session->session_ =
@@ -73,7 +80,9 @@ Result<std::unique_ptr<Session>> Session::Create(Volume& volume, const MountOpti
 void Session::Init(void* self, fuse_conn_info* connection) noexcept {
   auto& session = *static_cast<Session*>(self);
   session.init_result_ = NoThrow([&]() -> Result<void> {
-    session.negotiated_ = Negotiate(*connection, session.WantsIoUring());
+    const Wanted wanted{session.WantsIoUring(), session.passthrough_ != nullptr &&
+                                                    session.options_.direct != DirectMode::kNever};
+    session.negotiated_ = Negotiate(*connection, wanted);
     return {};
   });
   session.initialised_.store(true);
@@ -120,6 +129,7 @@ Result<void> Session::AnswerInit() {
     return Failure(received < 0 ? -received : EIO, TakeFuseMessage("FUSE handshake"));
   }
   TRY(init_result_);
+  TRY(StartPassthrough());
   // libfuse sets the rings up while it answers, each with a thread, and carries on without them if
   // it can't: without threads there are no rings.
   const std::set<std::string> threads = ThreadIds();
@@ -130,6 +140,45 @@ Result<void> Session::AnswerInit() {
                                "locked memory are short). Hint: use io_uring=auto");
   }
   return {};
+}
+
+// Where files can't be mapped directly, none gets a backing file: its own would be of no use.
+Result<void> Session::StartPassthrough() {
+  if (passthrough_ == nullptr) return {};
+  std::string why_not;
+  if (options_.direct == DirectMode::kNever) {
+    why_not = "mounted with direct=never";
+  } else if (!negotiated_.passthrough) {
+    why_not = "the kernel doesn't offer FUSE passthrough (Linux 6.9, CONFIG_FUSE_PASSTHROUGH)";
+  } else if (!HasCapability(getpid(), CAP_SYS_ADMIN)) {
+    why_not = "the daemon lacks CAP_SYS_ADMIN";
+  }
+  if (options_.direct == DirectMode::kAlways && !why_not.empty()) {
+    return Failure(EOPNOTSUPP, "direct=always: " + why_not + ". Hint: use direct=auto");
+  }
+  if (!why_not.empty()) volume_.core().direct = DirectMode::kNever;
+  passthrough_->Start(fuse_session_fd(session_), std::move(why_not));
+  return {};
+}
+
+double Session::AttributeTimeoutOf(const Attributes& attributes) const {
+  if (!attributes.is_backed || passthrough_ == nullptr ||
+      passthrough_->MayChangeUnseen(attributes.inode)) {
+    return AttributeTimeout(attributes);
+  }
+  Attributes seen = attributes;
+  seen.is_backed = false;
+  return AttributeTimeout(seen);
+}
+
+void Session::Forget(InodeNumber inode, uint64_t count) noexcept {
+  volume_.names().Forget(inode, count);
+  if (passthrough_ != nullptr) passthrough_->Forgotten(inode);
+}
+
+void Session::CloseHandle(InodeNumber inode, uint64_t handle) noexcept {
+  if (passthrough_ != nullptr) return passthrough_->Close(inode, handle);
+  volume_.names().Release(inode);
 }
 
 Result<void> Session::Serve(const std::function<void()>& ready) {

@@ -17,6 +17,7 @@
 #include "fs/fuse/capabilities.h"
 #include "fs/fuse/libfuse.h"
 #include "fs/fuse/mount_options.h"
+#include "fs/fuse/passthrough.h"
 #include "fs/fuse/workers.h"
 
 namespace ingot {
@@ -45,6 +46,15 @@ class Session {
   [[nodiscard]] Activity& activity() { return activity_; }
   [[nodiscard]] const Negotiated& negotiated() const { return negotiated_; }
   [[nodiscard]] fuse_session* raw() { return session_; }
+  // Null in device pools.
+  [[nodiscard]] Passthrough* passthrough() { return passthrough_.get(); }
+  // How long the kernel may keep them: as AttributeTimeout, but as long as for others where nobody
+  // has mapped the backed file for writing (rule B7).
+  [[nodiscard]] double AttributeTimeoutOf(const Attributes& attributes) const;
+  // The kernel gives lookup references back.
+  void Forget(InodeNumber inode, uint64_t count) noexcept;
+  // Ends a handle that was counted when it was opened.
+  void CloseHandle(InodeNumber inode, uint64_t handle) noexcept;
   [[nodiscard]] time_t started() const { return started_; }
   [[nodiscard]] uint32_t threads() const;
   [[nodiscard]] uint32_t spin_us() const;
@@ -67,6 +77,7 @@ class Session {
   static void Init(void* self, fuse_conn_info* connection) noexcept;
   void MakeWorkers();
   Result<void> AnswerInit();
+  Result<void> StartPassthrough();
   Result<void> ServeThroughRings();
   [[nodiscard]] bool WantsIoUring() const;
 
@@ -77,6 +88,7 @@ class Session {
   Result<void> init_result_;  // ENOMEM: negotiated by half
   fuse_session* session_ = nullptr;
   std::unique_ptr<Workers> workers_;
+  std::unique_ptr<Passthrough> passthrough_;
   std::atomic<Workers*> serving_{nullptr};  // `workers_` once they run: for Stop()
   std::atomic<bool> initialised_{false};
   std::atomic<bool> shut_down_{false};

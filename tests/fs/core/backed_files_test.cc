@@ -110,8 +110,7 @@ TEST_F(BackedFiles, InlineContentsArePromotedToo) {
 TEST_F(BackedFiles, NobodyElseFindsWhatAFailedPromotionHasCopied) {
   const std::string text = Pattern(kMiB);
   WriteAt(MakeForgotten(kRoot, "secret", S_IFREG | 0644), 0, text);
-  for (const Kind kind :
-       {Kind::kWrite, Kind::kResize, Kind::kSync, Kind::kCreate, Kind::kSyncDirectory}) {
+  for (const Kind kind : {Kind::kWrite, Kind::kSync, Kind::kCreate, Kind::kSyncDirectory}) {
     ReopenPool();  // without spares
     const InodeNumber inode = Find(kRoot, "secret");
     host_.Refuse(kind, ENOSPC);

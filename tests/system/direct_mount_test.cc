@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A directory pool on tmpfs of 2 MiB pages, through a real mount: large files are mapped straight
+// from the host's pages, reads and writes go past the daemon, and every order of opens works.
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <random>
+#include <regex>
+#include <thread>
+#include <vector>
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include "tests/support/test_region.h"
+#include "tests/system/hosted_mount.h"
+
+namespace ingot::tests {
+namespace {
+
+constexpr uint64_t kMiB = uint64_t{1} << 20;
+constexpr uint64_t kRegionSize = 256 * kMiB;
+
+// A tmpfs of huge pages for the host's part.
+class HugeTmpfs {
+ public:
+  HugeTmpfs() {
+    std::string path = "/tmp/ingot-direct-XXXXXX";
+    if (mkdtemp(path.data()) == nullptr) return;
+    path_ = path;
+    is_mounted_ = mount("ingot-test", path.c_str(), "tmpfs", 0, "huge=always,size=1g") == 0;
+  }
+  ~HugeTmpfs() {
+    if (is_mounted_) umount2(path_.c_str(), MNT_DETACH);
+    if (!path_.empty()) rmdir(path_.c_str());
+  }
+  HugeTmpfs(const HugeTmpfs&) = delete;
+  [[nodiscard]] bool is_mounted() const { return is_mounted_; }
+  [[nodiscard]] const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+  bool is_mounted_ = false;
+};
+
+class Descriptor {
+ public:
+  Descriptor(const std::string& path, int flags, mode_t mode = 0644)
+      : fd_(open(path.c_str(), flags | O_CLOEXEC, mode)) {
+    if (fd_ < 0) code_ = errno;
+  }
+  ~Descriptor() {
+    if (fd_ >= 0) close(fd_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  [[nodiscard]] int get() const { return fd_; }
+  [[nodiscard]] int code() const { return code_; }
+
+ private:
+  int fd_;
+  int code_ = 0;
+};
+
+class Map {
+ public:
+  Map(int fd, size_t size_bytes, int protection = PROT_READ | PROT_WRITE)
+      : size_bytes_(size_bytes) {
+    // Aligned, as the C library's allocator and every database of large maps does it.
+    auto* room = static_cast<std::byte*>(
+        mmap(nullptr, size_bytes + 2 * kMiB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    auto* at = room + (2 * kMiB - reinterpret_cast<uintptr_t>(room) % (2 * kMiB)) % (2 * kMiB);
+    void* mapped = mmap(at, size_bytes, protection, MAP_SHARED | MAP_FIXED, fd, 0);
+    at_ = mapped == MAP_FAILED ? nullptr : at;
+  }
+  ~Map() {
+    if (at_ != nullptr) munmap(at_, size_bytes_);
+  }
+  Map(const Map&) = delete;
+  [[nodiscard]] volatile char* at() const { return reinterpret_cast<volatile char*>(at_); }
+
+  // Of this mapping's bytes, how many lie in 2 MiB entries of the page table.
+  [[nodiscard]] uint64_t PmdMappedBytes() const {
+    std::ifstream smaps("/proc/self/smaps");
+    const std::string begin = fmt::format("{:x}-", reinterpret_cast<uintptr_t>(at_));
+    bool is_here = false;
+    uint64_t bytes = 0;
+    for (std::string line; std::getline(smaps, line);) {
+      if (line.find('-') < 20 && line.find(':') > 20) is_here = line.starts_with(begin);
+      std::smatch match;
+      static const std::regex kField("(?:Shmem|File)PmdMapped: +([0-9]+) kB");
+      if (is_here && std::regex_match(line, match, kField)) bytes += std::stoull(match[1]) << 10;
+    }
+    return bytes;
+  }
+
+ private:
+  size_t size_bytes_;
+  std::byte* at_ = nullptr;
+};
+
+uint64_t MinorFaults() {
+  struct rusage usage {};
+  getrusage(RUSAGE_THREAD, &usage);
+  return static_cast<uint64_t>(usage.ru_minflt);
+}
+
+class DirectMount : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!host_.is_mounted()) GTEST_SKIP() << "no tmpfs can be mounted: " << strerror(errno);
+    DeviceFormatOptions format = TestFormatOptions();
+    format.features_incompatible = media::kFeatureDirectoryPool;
+    auto mapping = MemoryMapping(kRegionSize);
+    ASSERT_TRUE(BackingDirectory::Make(host_.path(), format.uuid, false));
+    ASSERT_TRUE(Device::Format(*mapping, format));
+    auto device = Device::Open(std::move(mapping), {});
+    ASSERT_TRUE(device) << Describe(device.error());
+    ASSERT_TRUE(Volume::Format(**device, Caller{}));
+    auto directory = BackingDirectory::Open(host_.path(), format.uuid, false);
+    ASSERT_TRUE(directory) << Describe(directory.error());
+    auto volume = Volume::Open(std::move(*device), {}, std::move(*directory));
+    ASSERT_TRUE(volume) << Describe(volume.error());
+    auto mount = HostedMount::Start(std::move(*volume), false);
+    if (mount.error_code() == EPERM) GTEST_SKIP() << "mounts are not allowed here";
+    ASSERT_TRUE(mount) << Describe(mount.error());
+    mount_ = std::move(*mount);
+    const std::string why_not = mount_->session().passthrough()->State().why_not;
+    if (!why_not.empty()) GTEST_SKIP() << why_not;
+  }
+
+  std::string Path(const std::string& name) { return mount_->path() + "/" + name; }
+  uint64_t Requests(Operation operation) {
+    return mount_->session().activity().Counts()[static_cast<size_t>(operation)];
+  }
+  bool IsDirect(const std::string& path) {
+    std::string value(64 << 10, '\0');
+    const ssize_t got = getxattr(path.c_str(), "user.ingot.map", value.data(), value.size());
+    EXPECT_GT(got, 0) << strerror(errno);
+    return value.find("\"direct\":true") != std::string::npos;
+  }
+
+  HugeTmpfs host_;
+  std::unique_ptr<HostedMount> mount_;
+};
+
+TEST_F(DirectMount, ANewDatabaseIsMappedByHugePagesInTheProcessThatMakesIt) {
+  constexpr uint64_t kSize = 64 * kMiB;
+  const Descriptor file(Path("db"), O_RDWR | O_CREAT);
+  ASSERT_GE(file.get(), 0) << strerror(file.code());
+  ASSERT_EQ(ftruncate(file.get(), kSize), 0);
+  const Map map(file.get(), kSize);
+  ASSERT_NE(map.at(), nullptr);
+  const uint64_t before = MinorFaults();
+  for (uint64_t at = 0; at < kSize; at += kPageSize) map.at()[at] = static_cast<char>(at >> 12);
+  EXPECT_LE(MinorFaults() - before, kSize / (2 * kMiB) + 8);
+  EXPECT_EQ(map.PmdMappedBytes(), kSize);
+  EXPECT_TRUE(IsDirect(Path("db")));
+
+  // One and the same bytes, past the daemon.
+  const uint64_t reads = Requests(Operation::kRead), writes = Requests(Operation::kWrite);
+  char got = 0;
+  for (uint64_t at = 0; at < kSize; at += 97 * kPageSize) {
+    ASSERT_EQ(pread(file.get(), &got, 1, static_cast<off_t>(at)), 1);
+    ASSERT_EQ(got, static_cast<char>(at >> 12));
+    ASSERT_EQ(pwrite(file.get(), "w", 1, static_cast<off_t>(at + 1)), 1);
+    ASSERT_EQ(map.at()[at + 1], 'w');
+  }
+  EXPECT_EQ(Requests(Operation::kRead), reads);
+  EXPECT_EQ(Requests(Operation::kWrite), writes);
+  EXPECT_EQ(fsync(file.get()), 0);
+}
+
+TEST_F(DirectMount, ACopiedFileIsMappedDirectlyOnceItsWriterHasClosedIt) {
+  std::string contents(5 * kMiB, '\0');
+  std::mt19937_64 random(1);
+  for (char& c : contents) c = static_cast<char>(random());
+  {
+    const Descriptor file(Path("weights"), O_WRONLY | O_CREAT | O_EXCL);
+    for (size_t at = 0; at < contents.size(); at += 128 << 10) {
+      ASSERT_EQ(write(file.get(), contents.data() + at, 128 << 10), 128 << 10);
+    }
+  }
+  const Descriptor file(Path("weights"), O_RDONLY);
+  const uint64_t reads = Requests(Operation::kRead);
+  const Map map(file.get(), contents.size(), PROT_READ);
+  ASSERT_NE(map.at(), nullptr);
+  EXPECT_TRUE(std::equal(contents.begin(), contents.end(), map.at()));
+  EXPECT_EQ(map.PmdMappedBytes(), 4 * kMiB) << "the last one is not whole";
+  std::string got(contents.size(), '\0');
+  ASSERT_EQ(pread(file.get(), got.data(), got.size(), 0), static_cast<ssize_t>(got.size()));
+  EXPECT_TRUE(got == contents);
+  EXPECT_EQ(Requests(Operation::kRead), reads);
+}
+
+TEST_F(DirectMount, StatSeesWhatMappingsAndOtherHandlesChange) {
+  const Descriptor file(Path("db"), O_RDWR | O_CREAT);
+  ASSERT_EQ(ftruncate(file.get(), 4 * kMiB), 0);
+  struct stat before {
+  }, after{};
+  ASSERT_EQ(stat(Path("db").c_str(), &before), 0);
+  EXPECT_EQ(before.st_size, static_cast<off_t>(4 * kMiB));
+  const Map map(file.get(), 4 * kMiB);
+  map.at()[0] = 'x';
+  ASSERT_EQ(stat(Path("db").c_str(), &after), 0);
+  EXPECT_GT(after.st_blocks, before.st_blocks);
+  ASSERT_EQ(pwrite(file.get(), "end", 3, 6 * kMiB), 3);
+  ASSERT_EQ(stat(Path("db").c_str(), &after), 0);
+  EXPECT_EQ(after.st_size, static_cast<off_t>(6 * kMiB + 3));
+  EXPECT_GE(after.st_mtim.tv_sec, before.st_mtim.tv_sec);
+}
+
+TEST_F(DirectMount, AppendersAndTruncatersBesideMappings) {
+  const Descriptor file(Path("log"), O_RDWR | O_CREAT);
+  ASSERT_EQ(write(file.get(), "begin", 5), 5);
+  const Descriptor appender(Path("log"), O_WRONLY | O_APPEND);
+  ASSERT_GE(appender.get(), 0) << strerror(appender.code());
+  ASSERT_EQ(write(appender.get(), " middle", 7), 7);
+  ASSERT_EQ(pwrite(file.get(), " end", 4, 12), 4);
+  ASSERT_EQ(write(appender.get(), "!", 1), 1);
+  char got[32] = {};
+  ASSERT_EQ(pread(file.get(), got, sizeof(got), 0), 17);
+  EXPECT_STREQ(got, "begin middle end!");
+  const Descriptor truncated(Path("log"), O_WRONLY | O_TRUNC);
+  ASSERT_GE(truncated.get(), 0) << strerror(truncated.code());
+  EXPECT_EQ(pread(file.get(), got, sizeof(got), 0), 0);
+  ASSERT_EQ(write(appender.get(), "new", 3), 3);
+  ASSERT_EQ(pread(file.get(), got, sizeof(got), 0), 3) << "no zeros before it";
+}
+
+TEST_F(DirectMount, MappingsOutliveHandleAndName) {
+  auto file = std::make_unique<Descriptor>(Path("gone"), O_RDWR | O_CREAT);
+  ASSERT_EQ(ftruncate(file->get(), 2 * kMiB), 0);
+  const Map map(file->get(), 2 * kMiB);
+  map.at()[12345] = 'k';
+  ASSERT_EQ(unlink(Path("gone").c_str()), 0);
+  file.reset();
+  ASSERT_TRUE(mount_->volume().core().backing->Upkeep());
+  EXPECT_EQ(map.at()[12345], 'k');
+  map.at()[12346] = 'l';
+  EXPECT_EQ(map.at()[12346], 'l');
+}
+
+TEST_F(DirectMount, ChattrMakesAFileDirect) {
+  {
+    const Descriptor file(Path("small"), O_WRONLY | O_CREAT | O_EXCL);
+    ASSERT_EQ(write(file.get(), "text", 4), 4);
+  }
+  EXPECT_FALSE(IsDirect(Path("small")));
+  {
+    const Descriptor file(Path("small"), O_RDONLY);
+    constexpr int kDaxFlag = 0x02000000;
+    int flags = kDaxFlag;
+    ASSERT_EQ(ioctl(file.get(), _IOW('f', 2, long), &flags), 0) << strerror(errno);
+  }
+  EXPECT_TRUE(IsDirect(Path("small")));
+  const Descriptor file(Path("small"), O_RDONLY);
+  char got[8] = {};
+  ASSERT_EQ(read(file.get(), got, sizeof(got)), 4);
+  EXPECT_STREQ(got, "text");
+}
+
+// Rule B4: the kernel refuses a mixture of handles with EIO; nobody may ever see that.
+TEST_F(DirectMount, OpensInEveryOrderNeverFail) {
+  constexpr int kThreads = 4, kRounds = 400, kFiles = 3;
+  std::atomic<int> failures{0};
+  const auto run = [&](int seed) {
+    std::mt19937 random(static_cast<unsigned>(seed));
+    const std::string large(kMiB + 4096, static_cast<char>('a' + seed));
+    for (int round = 0; round < kRounds; ++round) {
+      const std::string path = Path("f" + std::to_string(random() % kFiles));
+      static constexpr int kFlags[] = {O_RDONLY,
+                                       O_RDWR | O_CREAT,
+                                       O_WRONLY | O_CREAT,
+                                       O_WRONLY | O_CREAT | O_TRUNC,
+                                       O_RDWR | O_CREAT | O_TRUNC,
+                                       O_WRONLY | O_CREAT | O_APPEND,
+                                       O_RDWR | O_APPEND};
+      const int flags = kFlags[random() % std::size(kFlags)];
+      const Descriptor file(path, flags);
+      if (file.get() < 0) {
+        if (file.code() != ENOENT) ++failures, ADD_FAILURE() << strerror(file.code()) << flags;
+        continue;
+      }
+      char byte = 0;
+      const bool may_write = (flags & O_ACCMODE) != O_RDONLY;
+      const bool may_read = (flags & O_ACCMODE) != O_WRONLY;
+      if (may_write && random() % 2 == 0 && write(file.get(), large.data(), large.size()) < 0) {
+        ++failures, ADD_FAILURE() << "write: " << strerror(errno);
+      }
+      if (may_read && pread(file.get(), &byte, 1, 100) < 0) {
+        ++failures, ADD_FAILURE() << "read: " << strerror(errno);
+      }
+      if (may_read && byte != 0 && (byte < 'a' || byte >= 'a' + kThreads)) {
+        ++failures, ADD_FAILURE() << "a byte that nobody wrote: " << int{byte};
+      }
+      if (random() % 8 == 0) (void)unlink(path.c_str());
+      if (random() % 8 == 0 && may_write && ftruncate(file.get(), 100) != 0) {
+        ++failures, ADD_FAILURE() << "truncate: " << strerror(errno);
+      }
+    }
+  };
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kThreads; ++i) threads.emplace_back(run, i);
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(failures.load(), 0);
+  // RELEASE comes some time after close.
+  for (int i = 0; i < 100 && mount_->session().passthrough()->State().handles != 0; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  EXPECT_EQ(mount_->session().passthrough()->State().handles, 0u);
+}
+
+}  // namespace
+}  // namespace ingot::tests
