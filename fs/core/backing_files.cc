@@ -177,6 +177,27 @@ Result<struct stat> BackingFiles::Stat(uint64_t number) {
   return status;
 }
 
+void BackingFiles::Closed(uint64_t number) {
+  std::shared_ptr<BackingFile> file = Known(number);
+  if (file == nullptr || !file->was_emptied()) return;
+  const std::lock_guard lock(mutex_);
+  to_sync_.push_back(std::move(file));
+}
+
+void BackingFiles::SyncClosed() {
+  std::vector<std::shared_ptr<BackingFile>> files;
+  {
+    const std::lock_guard lock(mutex_);
+    files.swap(to_sync_);
+  }
+  for (const auto& file : files) {
+    if (const Result<void> synced = file->SyncIfDirty(); !synced) {
+      log::Failed("event=backing_file_not_synced number={} error={}", file->number(),
+                  ErrnoName(synced.error().code));
+    }
+  }
+}
+
 // --- deletion ----------------------------------------------------------------------------------
 
 bool BackingFiles::List(Transaction& transaction, uint64_t number) {
@@ -215,6 +236,7 @@ Result<void> BackingFiles::FinishDeletions() {
 }
 
 Result<void> BackingFiles::Upkeep() {
+  SyncClosed();
   const std::lock_guard lock(upkeep_mutex_);
   TRY(FinishDeletions());
   size_t present = 0;

@@ -64,6 +64,10 @@ class BackingFiles {
   // Finishes deletions if the ledger is nearly full, or always if `space` is wanted. May wait.
   Result<void> MakeRoom(bool space);
 
+  // The file is in nobody's use any more. If it was cut to nothing before it was written, the next
+  // Upkeep syncs it: whoever rewrites a file so expects old or new contents after a crash.
+  void Closed(uint64_t number);
+
   // Deletes what no inode has any more, makes that durable, frees the numbers, and fills the spares
   // up. Now and then, and soon after the waker was called.
   Result<void> Upkeep();
@@ -84,6 +88,7 @@ class BackingFiles {
   Result<void> MakeSpares(uint32_t count);
   Result<void> CreateSpares(uint64_t first, uint32_t count);
   Result<void> FinishDeletions();
+  void SyncClosed();
   Result<void> Synced(Result<void> result);
   void GiveBack(std::shared_ptr<BackingFile> file);
   std::shared_ptr<BackingFile> Known(uint64_t number);
@@ -105,6 +110,7 @@ class BackingFiles {
   // Every file that somebody holds, and the last few that anybody used.
   std::unordered_map<uint64_t, std::weak_ptr<BackingFile>> open_;
   std::deque<std::shared_ptr<BackingFile>> recent_;
+  std::vector<std::shared_ptr<BackingFile>> to_sync_;
 };
 
 }  // namespace ingot

@@ -17,8 +17,15 @@ FileData::FileData(Core& core) : core_(core), placement_(std::make_unique<DataPl
 
 FileData::~FileData() = default;
 
-void FileData::Closed(InodeNumber inode) {
-  placement_->reservations().Drop(inode);
+void FileData::Closed(InodeNumber number) {
+  placement_->reservations().Drop(number);
+  if (core_.backing == nullptr) return;
+  (void)NoThrow([&]() -> Result<void> {
+    const SharedInodeLock lock(core_.locks, number);
+    const media::Inode inode = TRY(core_.reader.ReadInode(number));
+    if (inode.body_form == media::BodyForm::kBacked) core_.backing->Closed(inode.backing_file);
+    return {};
+  });
 }
 
 Result<std::shared_ptr<BackingFile>> FileData::BackingFileOf(InodeNumber number) {

@@ -56,10 +56,11 @@ Result<bool> Orphans::FreeNow(Transaction& transaction, media::Inode& inode) {
   // Data and attributes together may lie in more groups than one transaction can change.
   if (had_pages && inode.xattr_page != 0) return false;
   TRY(xattrs_.FreeAll(transaction, inode));
-  if (is_backed && core_.backing == nullptr) {
-    return Failure(EUCLEAN, fmt::format("inode {}: a backed file in a device pool", number.value));
+  // (In a device pool its form is damage, and there is no file to be deleted.)
+  if (is_backed && core_.backing != nullptr &&
+      !core_.backing->List(transaction, inode.backing_file)) {
+    return false;
   }
-  if (is_backed && !core_.backing->List(transaction, inode.backing_file)) return false;
   TRY(Unmark(transaction, inode));
   TRY(core_.inodes.Free(transaction, number));
   return true;

@@ -35,6 +35,12 @@ sigset_t WatchedSignals() {
 void PrepareProcess() {
   const struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
   if (setrlimit(RLIMIT_FSIZE, &unlimited) != 0) log::Info("process: RLIMIT_FSIZE stays as it is");
+  // Directory pools need one descriptor for each large file that is open.
+  struct rlimit files {};
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+    files.rlim_cur = files.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &files);
+  }
 #ifdef PR_SET_IO_FLUSHER
   if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) != 0) log::Info("process: not marked as IO flusher");
 #endif

@@ -29,8 +29,8 @@ namespace ingot {
 // context is empty.
 struct Error {
   Error() = default;
-  explicit Error(int errno_code, std::string what = {})
-      : code(errno_code), context(std::move(what)) {}
+  explicit Error(int errno_code) : code(errno_code) {}
+  Error(int errno_code, std::string what) : code(errno_code), context(std::move(what)) {}
   Error(const Error& other) noexcept : code(other.code) { CopyContext(other); }
   Error(Error&& other) noexcept = default;
   Error& operator=(const Error& other) noexcept {

@@ -201,6 +201,26 @@ TEST_F(BackedFiles, WhatReplacesAFileIsDurableBefore) {
   EXPECT_NE(Find(kRoot, "free").value, 0u);
 }
 
+TEST_F(BackedFiles, AFileCutToNothingAndWrittenAnewIsSyncedAfterItsLastClose) {
+  const InodeNumber inode = MakeBacked("config");
+  WriteAt(inode, 0, "old");
+  ASSERT_OK(data().Sync(inode));
+  ASSERT_OK(names().Open(inode));
+  ASSERT_OK(data().Truncate(inode, 0, false));
+  WriteAt(inode, 0, "new");
+  ASSERT_OK(backing().Upkeep());
+  host_.Clear();
+  ASSERT_OK(backing().Upkeep());
+  EXPECT_EQ(host_.Count(Kind::kSync), 0u) << "somebody is writing it";
+  names().Release(inode);
+  ASSERT_OK(backing().Upkeep());
+  EXPECT_EQ(host_.Count(Kind::kSync), 1u);
+  ASSERT_OK(names().Open(inode));
+  names().Release(inode);
+  ASSERT_OK(backing().Upkeep());
+  EXPECT_EQ(host_.Count(Kind::kSync), 1u) << "nothing was done to it";
+}
+
 TEST_F(BackedFiles, SyncIsTheHosts) {
   const InodeNumber inode = MakeBacked("db");
   WriteAt(inode, 0, "x");
