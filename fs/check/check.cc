@@ -11,6 +11,7 @@
 
 #include <fmt/format.h>
 
+#include "fs/check/backing_pass.h"
 #include "fs/check/context.h"
 #include "fs/check/directory_pass.h"
 #include "fs/check/file_pass.h"
@@ -36,7 +37,8 @@ Result<void> CarryOutPlan(Context& context) {
     return RewriteGroups(context);
   }
   if (!context.shared.empty()) return PunchShared(context);
-  if (context.lost.empty()) return {};
+  TRY(ListEmptyFiles(context));
+  if (context.lost.empty() && context.unknown_files.empty()) return {};
   // All of these are gone by now; a name in lost+found may look like one of them.
   context.drop_entries.clear();
   return SaveLost(context);
@@ -54,9 +56,11 @@ Result<Round> RunRound(Device& device, const CheckOptions& options, Findings& fi
   findings.BeginRound();
   TRY(CheckLabels(context));
   TRY(LoadGroups(context));
+  ClaimLedger(context);
   TRY(CheckInodes(context));
   TRY(CheckDirectories(context));
   TRY(CheckLinks(context));
+  TRY(CheckBackingFiles(context));
   TRY(FindSharers(context));
   if (options.read_data) TRY(ReadAllData(context));
   TRY(CompareGroups(context));
@@ -101,6 +105,9 @@ Result<std::unique_ptr<Device>> PrivateReplay(const Device& device) {
 Result<CheckReport> CheckDevice(Device& device, const CheckOptions& options) {
   CheckReport report;
   Findings findings;
+  if (options.directory != nullptr && !IsDirectoryPool(device)) {
+    return Failure(EINVAL, "a device pool's region among the files of a directory pool");
+  }
   const ReplayReport lanes = TRY(device.journal().Inspect());
   report.needs_recovery = lanes.valid_lanes != 0;
   std::unique_ptr<Device> copy;
@@ -114,7 +121,10 @@ Result<CheckReport> CheckDevice(Device& device, const CheckOptions& options) {
   report.counts_by_kind = findings.counts();
   report.findings = std::move(findings.kept());
   if (options.mode == CheckMode::kRepair) {
-    for (Finding& finding : report.findings) finding.repaired = report.remaining == 0;
+    const bool is_mended = report.remaining == findings.notices_in_round();
+    for (Finding& finding : report.findings) {
+      finding.repaired = is_mended && !IsNotice(finding.kind);
+    }
   }
   return report;
 }

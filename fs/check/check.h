@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "fs/check/findings.h"
+#include "fs/core/backing_directory.h"
 #include "pmemdev/device.h"
 
 namespace ingot::check {
@@ -35,8 +36,11 @@ struct CheckOptions {
   bool read_data = false;
   // OpenForCheck: make the superblock again from lanes and groups if no copy is left.
   bool rebuild_superblock = false;
-  // Tables in DRAM (16 bytes an inode, 40 a directory, 2 bits a page of used groups). ENOMEM
-  // beyond.
+  // Directory pools: the files beside the region, writable in a repair. Null: the region is checked
+  // alone, and nothing is said of the files.
+  BackingDirectory* directory = nullptr;
+  // Tables in DRAM (16 bytes an inode, 40 a directory, 17 a backed file, 2 bits a page of used
+  // groups). ENOMEM beyond.
   uint64_t memory_budget_bytes = uint64_t{4} << 30;
   uint32_t max_rounds = 24;
   // Called about every 10,000 steps and at each pass's end, on the calling thread.
@@ -47,6 +51,7 @@ struct CheckCounts {
   uint64_t inodes = 0;
   uint64_t directories = 0;
   uint64_t files = 0;  // regular ones
+  uint64_t backed_files = 0;  // of those: contents in a file of the host
   uint64_t symlinks = 0;
   uint64_t special_files = 0;
   uint64_t orphans = 0;  // deleted while open, or truncated by half: the next mount completes it
@@ -77,8 +82,8 @@ struct CheckReport {
 };
 
 // Checks, and with kRepair repairs, an opened pool. Errors, beside what is in the report: EROFS
-// (repair of a device that can't be written), ENOMEM, and EIO or EROFS if a repair could not be
-// stored.
+// (repair of a device that can't be written), ENOMEM, EINVAL (backing files beside a device pool),
+// EIO or EROFS if a repair could not be stored, and what the host says of its files.
 Result<CheckReport> Check(Device& device, const CheckOptions& options);
 
 // What stands between a mapping and an open device: lost superblocks, unreadable lanes. In a repair

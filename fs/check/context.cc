@@ -44,8 +44,9 @@ DirectoryFacts* Context::FindDirectory(InodeNumber number) {
 Result<void> Context::CheckMemory() const {
   constexpr uint64_t kPerInode = sizeof(uint64_t) + sizeof(InodeFacts) + 1;
   constexpr uint64_t kPerDirectory = sizeof(DirectoryFacts) + 17;
-  const uint64_t bytes =
-      inodes.capacity() * kPerInode + directories.capacity() * kPerDirectory;
+  constexpr uint64_t kPerBackedFile = 2 * sizeof(uint64_t) + 1;
+  const uint64_t bytes = inodes.capacity() * kPerInode + directories.capacity() * kPerDirectory +
+                         backing_owners.capacity() * kPerBackedFile;
   if (bytes <= options.memory_budget_bytes) return {};
   return Failure(ENOMEM, fmt::format("fsck needs more than its budget of {} bytes for {} inodes",
                                      options.memory_budget_bytes, inodes.size()));

@@ -66,6 +66,10 @@ struct SharedRange {
   friend auto operator<=>(const SharedRange&, const SharedRange&) = default;
 };
 
+[[nodiscard]] inline bool IsDirectoryPool(const Device& device) {
+  return (device.superblock().features_incompatible & media::kFeatureDirectoryPool) != 0;
+}
+
 struct Context {
   Context(Device& device_in, const CheckOptions& options_in, Findings& findings_in, PageSet used_in,
           PageSet metadata_in, PageSet conflicts_in, PageSet inode_pages_in)
@@ -73,6 +77,7 @@ struct Context {
         options(options_in),
         findings(findings_in),
         reader(device_in),
+        is_directory_pool(IsDirectoryPool(device_in)),
         used(std::move(used_in)),
         metadata(std::move(metadata_in)),
         conflicts(std::move(conflicts_in)),
@@ -82,6 +87,7 @@ struct Context {
   const CheckOptions& options;
   Findings& findings;
   BlockReader reader;
+  const bool is_directory_pool;
   RepairWriter* writer = nullptr;  // null in a report
   uint32_t round = 1;
   CheckCounts counts;
@@ -95,12 +101,17 @@ struct Context {
   std::vector<DirectoryFacts> directories;
   absl::flat_hash_map<uint64_t, uint32_t> directory_index;  // number -> place in `directories`
 
+  // Backing file -> inode; 0: the inode had to give it up.
+  absl::flat_hash_map<uint64_t, uint64_t> backing_owners;
+
   // The plan.
   uint64_t fixed = 0;                         // changes in place in this round
   std::set<EntryPlace> drop_entries;          // kept over rounds
   std::vector<InodeNumber> lost;
   std::vector<SharedRange> shared;
   std::vector<GroupIndex> wrong_groups;
+  std::vector<uint64_t> unknown_files;  // backing files with contents, to be given an inode
+  std::vector<uint64_t> empty_files;    // and without: the ledger's from then on
 
   [[nodiscard]] bool repairing() const { return writer != nullptr; }
   void Report(FindingKind kind, const Place& place, std::string text) {

@@ -118,7 +118,7 @@ Result<void> CheckDirectories(Context& context) {
   for (size_t i = 0; i < context.directories.size(); ++i) {
     const InodeNumber number = context.directories[i].number;
     Result<media::Inode> inode = context.reader.ReadInodeUnchecked(number);
-    if (!inode || FatalInodeFault(number, *inode) != nullptr) continue;
+    if (!inode || FatalInodeFault(context, number, *inode) != nullptr) continue;
     DirectoryCheck check(context, *inode);
     if (TRY(check.Run()) && context.repairing()) {
       ++context.fixed;

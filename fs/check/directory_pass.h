@@ -14,8 +14,8 @@ Result<void> CheckDirectories(Context& context);
 // Compares links and parents, finds circles, and fills context.lost.
 Result<void> CheckLinks(Context& context);
 
-// Gives what is in context.lost a name in /lost+found. Needs bitmaps that agree with what was
-// found.
+// Gives what is in context.lost a name in /lost+found, and each of context.unknown_files an inode
+// there. Needs bitmaps that agree with what was found.
 Result<void> SaveLost(Context& context);
 
 }  // namespace ingot::check

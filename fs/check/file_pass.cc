@@ -48,7 +48,8 @@ class ExtentCheck {
   // still to be completed.
   void CheckEnd(const Extent& extent, media::Record& record) {
     const uint64_t file_end = RoundUp(inode_.size_bytes, kPageSize) / kPageSize;
-    const bool truncating = (inode_.flags & media::kInodeOrphan) != 0;
+    const bool truncating = (inode_.flags & media::kInodeOrphan) != 0 ||
+                            inode_.body_form == media::BodyForm::kBacked;
     if (extent.unwritten || truncating || extent.end().value <= file_end) return;
     context_.Report(FindingKind::kExtentBeyondEnd, At(InodeNumber(inode_.number), extent.start),
                     fmt::format("inode {}: data of {} pages at file page {} lie behind the end, {} "
@@ -97,7 +98,7 @@ Result<bool> CheckFile(Context& context, media::Inode& inode) {
   bool changed = xattrs.changed;
   bool damaged = xattrs.changed;
   uint64_t pages = xattrs.pages;
-  if (inode.body_form == media::BodyForm::kTree) {
+  if (HasTree(inode)) {
     ExtentCheck check(context, inode);
     TreeWalk walk(context, inode, {});
     TRY(walk.Run([&](media::Record& record) -> Result<bool> { return check.Visit(record); }));

@@ -22,7 +22,8 @@ std::string_view NameOf(FindingKind kind) {
       "inode-parent",      "inode-lost",        "root-damaged",        "tree-node",
       "tree-record",       "extent",            "extent-beyond-end",   "directory-leaf",
       "entry-damaged",     "entry-dangling",    "entry-duplicate",     "entry-type",
-      "entry-second-parent", "directory-cycle", "xattr",
+      "entry-second-parent", "directory-cycle", "xattr",           "ledger",
+      "backing-file-shared", "backing-file-missing", "backing-file-unknown", "backing-name",
   };
   static_assert(!kNames.back().empty());
   return kNames[static_cast<size_t>(kind)];
@@ -30,6 +31,7 @@ std::string_view NameOf(FindingKind kind) {
 
 void Findings::Add(FindingKind kind, const Place& place, std::string text) {
   ++in_round_;
+  if (IsNotice(kind)) ++notices_in_round_;
   const auto value = [](const auto& index) {
     return index.has_value() ? index->value : ~uint64_t{0};
   };

@@ -59,12 +59,23 @@ enum class FindingKind : uint8_t {
   kEntrySecondParent,  // a second name of a directory
   kDirectoryCycle,
   kXattr,
+  // directory pools
+  kLedger,              // the ledger of backing files can't be believed, or says what can't be
+  kBackingFileShared,   // one backing file in two inodes
+  kBackingFileMissing,  // an inode's backing file isn't there, or is no regular file
+  kBackingFileUnknown,  // a backing file that neither an inode nor the ledger names
+  kBackingName,         // not one of ours in backing/: told of, and left alone
   kCount,
 };
 inline constexpr size_t kFindingKinds = static_cast<size_t>(FindingKind::kCount);
 
 // "inode-links" for kInodeLinks.
 [[nodiscard]] std::string_view NameOf(FindingKind kind);
+
+// What no repair touches.
+[[nodiscard]] constexpr bool IsNotice(FindingKind kind) {
+  return kind == FindingKind::kBackingName;
+}
 
 // Where it is; what doesn't apply is absent.
 struct Place {
@@ -89,8 +100,9 @@ class Findings {
   // place counts once.
   void Add(FindingKind kind, const Place& place, std::string text);
   // Begins a round; returns how many findings the last one had, old ones included.
-  void BeginRound() { in_round_ = 0; }
+  void BeginRound() { in_round_ = notices_in_round_ = 0; }
   [[nodiscard]] uint64_t in_round() const { return in_round_; }
+  [[nodiscard]] uint64_t notices_in_round() const { return notices_in_round_; }  // of those
 
   [[nodiscard]] uint64_t total() const;
   [[nodiscard]] const std::array<uint64_t, kFindingKinds>& counts() const { return counts_; }
@@ -101,6 +113,7 @@ class Findings {
   std::vector<Finding> kept_;
   absl::flat_hash_set<uint64_t> known_;
   uint64_t in_round_ = 0;
+  uint64_t notices_in_round_ = 0;
 };
 
 }  // namespace ingot::check

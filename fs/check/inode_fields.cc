@@ -9,7 +9,9 @@
 
 #include <fmt/format.h>
 
+#include "fs/check/backing_pass.h"
 #include "fs/check/inode_pass.h"
+#include "fs/check/tree_walk.h"
 #include "pmemdev/base/checksum.h"
 
 namespace ingot::check {
@@ -25,9 +27,10 @@ constexpr uint32_t kKnownFlags =
     media::kInodeNoDump | media::kInodeSync | media::kInodeDirSync | media::kInodeDax |
     media::kInodeAtomic | media::kInodeProjectInherit;
 
-const char* FatalBodyFault(const media::Inode& inode) {
+const char* FatalBodyFault(const Context& context, const media::Inode& inode) {
   const bool file_like = S_ISREG(inode.mode) || S_ISLNK(inode.mode);
-  if (inode.body_bytes > media::kInodeTailSize) return "body_bytes";
+  const bool is_backed = inode.body_form == media::BodyForm::kBacked;
+  if (!is_backed && inode.body_bytes > media::kInodeTailSize) return "body_bytes";
   switch (inode.body_form) {
     case media::BodyForm::kEmpty:
       if (S_ISLNK(inode.mode)) return "symlink without a target";
@@ -40,8 +43,9 @@ const char* FatalBodyFault(const media::Inode& inode) {
       if (inode.body_bytes == 0 || inode.body_bytes % media::kRecordSize != 0) return "body_bytes";
       return inode.tree_height <= kMaxTreeHeight ? nullptr : "tree_height";
     case media::BodyForm::kBacked:
-      // Directory pools, whose feature bit this program doesn't know, have them.
-      return "a backing file in a pool that has none";
+      if (!context.is_directory_pool) return "a backing file in a pool that has none";
+      if (!S_ISREG(inode.mode)) return "a backing file of what is no file";
+      return IsBackingNumber(inode.backing_file) ? nullptr : "backing_file";
   }
   return "body_form";
 }
@@ -77,7 +81,7 @@ struct OwnBlock {
 // its attributes.
 std::optional<OwnBlock> FirstBlockOf(const media::Inode& inode) {
   const bool has_block = inode.tree_height > 0 || S_ISDIR(inode.mode);
-  if (inode.body_form == media::BodyForm::kTree && has_block) {
+  if (HasTree(inode) && has_block) {
     media::Record record;
     std::copy_n(inode.tail.begin(), sizeof(record), WritableBytesOf(record).begin());
     return OwnBlock{LogicalPage(record.value), inode.tree_height > 0 ? BlockKind::kTreeNode
@@ -99,7 +103,20 @@ uint32_t GenerationOf(const Context& context, const media::Inode& inode) {
   return static_cast<uint32_t>(inode.number * 2654435761U) | 1;
 }
 
+// What is left of the time before a promotion has nothing that anybody wants: in doubt it is
+// forgotten, and its pages are nobody's.
+void FixBackedBody(Fixer& fixer, media::Inode& inode) {
+  fixer.Set("size_bytes", inode.size_bytes, uint64_t{0});
+  const uint32_t used = inode.body_bytes + uint32_t{inode.xattr_bytes};
+  const bool is_plausible = inode.body_bytes != 0 && inode.body_bytes % media::kRecordSize == 0 &&
+                            used <= media::kInodeTailSize && inode.tree_height <= kMaxTreeHeight;
+  if (is_plausible) return;
+  fixer.Set("body_bytes", inode.body_bytes, uint16_t{0});
+  fixer.Set("tree_height", inode.tree_height, uint8_t{0});
+}
+
 void FixBody(Fixer& fixer, media::Inode& inode) {
+  if (inode.body_form == media::BodyForm::kBacked) return FixBackedBody(fixer, inode);
   const bool is_tree = inode.body_form == media::BodyForm::kTree;
   if (!is_tree) fixer.Set("tree_height", inode.tree_height, uint8_t{0});
   switch (inode.body_form) {
@@ -134,7 +151,8 @@ void FixByType(Fixer& fixer, media::Inode& inode) {
 
 }  // namespace
 
-const char* FatalInodeFault(InodeNumber number, const media::Inode& inode) {
+const char* FatalInodeFault(const Context& context, InodeNumber number,
+                            const media::Inode& inode) {
   if (inode.magic != media::kInodeMagic) return "magic";
   const uint32_t crc =
       BlockChecksum(BytesOf(inode), offsetof(media::Inode, checksum), number.value);
@@ -143,14 +161,16 @@ const char* FatalInodeFault(InodeNumber number, const media::Inode& inode) {
   if (number.value == 0) return "number";
   if (!IsKnownType(inode.mode)) return "type";
   if (number.value == media::kRootInode && !S_ISDIR(inode.mode)) return "not a directory";
-  return FatalBodyFault(inode);
+  return FatalBodyFault(context, inode);
 }
 
 bool IsVouchedFor(const Context& context, InodeNumber number, const media::Inode& inode) {
   media::Inode sealed = inode;
   if (inode.magic != media::kInodeMagic || inode.number != number.value) return false;
   SealInode(sealed);
-  if (FatalInodeFault(number, sealed) != nullptr) return false;
+  if (FatalInodeFault(context, number, sealed) != nullptr) return false;
+  // Nor for the number of a backing file, which might be anybody's.
+  if (inode.body_form == media::BodyForm::kBacked) return false;
   const std::optional<OwnBlock> block = FirstBlockOf(inode);
   if (!block || !context.MayHold(block->page, 1)) return false;
   alignas(kCacheLineSize) std::array<std::byte, kPageSize> copy;

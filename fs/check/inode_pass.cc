@@ -11,6 +11,7 @@
 
 #include <fmt/format.h>
 
+#include "fs/check/backing_pass.h"
 #include "fs/check/file_pass.h"
 #include "fs/check/group_pass.h"
 #include "fs/check/make_room.h"
@@ -35,6 +36,7 @@ void CountInode(Context& context, const media::Inode& inode) {
     ++counts.directories;
   } else if (S_ISREG(inode.mode)) {
     ++counts.files;
+    if (inode.body_form == media::BodyForm::kBacked) ++counts.backed_files;
   } else if (S_ISLNK(inode.mode)) {
     ++counts.symlinks;
   } else {
@@ -77,7 +79,9 @@ bool IsUsable(const media::Inode& inode) {
 Result<void> CheckInode(Context& context, media::Inode inode, bool changed) {
   changed |= FixInodeFields(context, inode);
   if (!S_ISDIR(inode.mode)) {
+    changed |= TRY(ClaimBackingFile(context, inode));
     changed |= TRY(CheckFile(context, inode));
+    changed |= FixLeftoversMark(context, inode);
     if (!IsUsable(inode)) return DropInode(context, InodeNumber(inode.number), "impossible body");
   }
   CountInode(context, inode);
@@ -111,7 +115,7 @@ Result<void> CheckSlots(Context& context, LogicalPage page, const Slots& slots) 
       --group.free_slots;
     } else if (IsFree(inode)) {
       if (number != kRoot) ++group.free_slots;
-    } else if (const char* why = FatalInodeFault(number, inode); why == nullptr) {
+    } else if (const char* why = FatalInodeFault(context, number, inode); why == nullptr) {
       TRY(CheckInode(context, inode, false));
     } else if (IsVouchedFor(context, number, inode)) {
       context.Report(FindingKind::kInodeDamaged, At(number),
@@ -175,7 +179,7 @@ Result<bool> ScanInodePage(Context& context, LogicalPage page) {
     if (IsFree(slots[slot])) continue;
     all_free = false;
     const InodeNumber number = NumberAt(page, slot);
-    any_valid |= FatalInodeFault(number, slots[slot]) == nullptr ||
+    any_valid |= FatalInodeFault(context, number, slots[slot]) == nullptr ||
                  IsVouchedFor(context, number, slots[slot]);
   }
   // Where the bitmap is doubtful, a page of zeros may be anybody's.
@@ -206,7 +210,7 @@ Result<bool> AdoptInodePage(Context& context, InodeNumber inode) {
     return false;
   }
   const Result<media::Inode> copy = context.reader.ReadInodeUnchecked(inode);
-  if (!copy || FatalInodeFault(inode, *copy) != nullptr) return false;
+  if (!copy || FatalInodeFault(context, inode, *copy) != nullptr) return false;
   return ScanInodePage(context, page);
 }
 

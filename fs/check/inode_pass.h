@@ -22,11 +22,12 @@ Result<bool> AdoptInodePage(Context& context, InodeNumber inode);
 
 // Why the copy can't be an inode at all, or null. Ranges that can be set right are
 // FixInodeFields's.
-[[nodiscard]] const char* FatalInodeFault(InodeNumber number, const media::Inode& inode);
+[[nodiscard]] const char* FatalInodeFault(const Context& context, InodeNumber number,
+                                          const media::Inode& inode);
 
 // An inode with a wrong checksum is kept if a block of its own, itself whole, names this inode and
-// generation: what hangs on it is proven block by block then. Nothing vouches for inline contents
-// or for extents in the inode.
+// generation: what hangs on it is proven block by block then. Nothing vouches for inline contents,
+// for extents in the inode, or for a backing file.
 [[nodiscard]] bool IsVouchedFor(const Context& context, InodeNumber number,
                                 const media::Inode& inode);
 

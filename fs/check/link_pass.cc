@@ -18,7 +18,7 @@ template <typename Change>
 Result<void> Mend(Context& context, InodeNumber number, Change&& change) {
   if (!context.repairing()) return {};
   Result<media::Inode> inode = context.reader.ReadInodeUnchecked(number);
-  if (!inode || FatalInodeFault(number, *inode) != nullptr) return {};
+  if (!inode || FatalInodeFault(context, number, *inode) != nullptr) return {};
   change(*inode);
   ++context.fixed;
   return context.writer->WriteInode(*inode);
@@ -124,7 +124,9 @@ Result<void> CheckInodeLinks(Context& context, InodeNumber number) {
   if (links == facts.links && !wrong_flag) return {};
   return Mend(context, number, [links, wrong_flag](media::Inode& inode) {
     inode.links = links;
-    if (wrong_flag) inode.flags &= ~uint32_t{media::kInodeOrphan};
+    // With links, the mark of a backed file tells of extents that are still to be freed.
+    const bool is_meant = inode.body_form == media::BodyForm::kBacked && inode.body_bytes != 0;
+    if (wrong_flag && !is_meant) inode.flags &= ~uint32_t{media::kInodeOrphan};
   });
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// /lost+found: a name, "#" and its number, for every inode that has contents and no name.
+// /lost+found: a name, "#" and its number, for every inode that has contents and no name; and an
+// inode for every backing file that has none.
 //
 // Through the filesystem's own transactions, one an inode: a crash leaves it lost or saved.
 #include <dirent.h>
@@ -75,6 +76,19 @@ Result<InodeNumber> FindOrMakeFolder(Filesystem& filesystem) {
   return Failure(EEXIST, "no name is left for lost+found");
 }
 
+// "#" and the number, or what is free of its like.
+Result<std::string> FindName(Core& core, Transaction& transaction, const media::Inode& directory,
+                             InodeNumber number) {
+  std::string name = fmt::format("#{}", number.value);
+  for (uint32_t attempt = 1; attempt < kMaxNames; ++attempt) {
+    const auto taken = core.directories.Find(transaction, directory, name);
+    if (taken.error_code() == ENOENT) break;
+    if (!taken) return tl::unexpected<Error>(taken.error());
+    name = fmt::format("#{}.{}", number.value, attempt);
+  }
+  return name;
+}
+
 Result<void> Save(Filesystem& filesystem, InodeNumber folder, InodeNumber number) {
   Core& core = filesystem.core;
   const std::array numbers{folder, number};
@@ -84,13 +98,7 @@ Result<void> Save(Filesystem& filesystem, InodeNumber folder, InodeNumber number
   media::Inode* inode = TRY(transaction.EditInode(number));
   const bool is_directory = S_ISDIR(inode->mode);
   const auto type = static_cast<uint8_t>(IFTODT(inode->mode));
-  std::string name = fmt::format("#{}", number.value);
-  for (uint32_t attempt = 1; attempt < kMaxNames; ++attempt) {
-    const auto taken = core.directories.Find(transaction, *directory, name);
-    if (taken.error_code() == ENOENT) break;
-    if (!taken) return tl::unexpected<Error>(taken.error());
-    name = fmt::format("#{}.{}", number.value, attempt);
-  }
+  const std::string name = TRY(FindName(core, transaction, *directory, number));
   TRY(core.directories.Insert(transaction, *directory, name, number, type));
   if (is_directory) {
     inode->parent = folder.value;
@@ -101,6 +109,40 @@ Result<void> Save(Filesystem& filesystem, InodeNumber folder, InodeNumber number
   // Marked as deleted, yet not with no links: one of the two was damaged. It is kept.
   TRY(filesystem.orphans.Unmark(transaction, *inode));
   return transaction.Commit();
+}
+
+// A backing file that no inode names gets one; durable first, as all files of inodes are.
+Result<void> SaveFile(Core& core, BackingDirectory& host, InodeNumber folder, uint64_t file) {
+  TRY(TRY(host.OpenFile(file))->Sync());
+  TRY(host.Sync());
+  ExclusiveInodeLocks locks(core.locks, folder);
+  Transaction transaction(*core.allocator, core.reader);
+  media::Inode* directory = TRY(transaction.EditInode(folder));
+  media::Inode* inode = TRY(core.inodes.Allocate(transaction, locks, folder));
+  const InodeNumber number(inode->number);
+  const Time now = CurrentTime();
+  inode->mode = S_IFREG | 0600;
+  inode->links = 1;
+  inode->body_form = media::BodyForm::kBacked;
+  inode->backing_file = file;
+  SetModified(*inode, now);
+  inode->atime_seconds = inode->birth_seconds = now.seconds;
+  inode->atime_nanoseconds = inode->birth_nanoseconds = now.nanoseconds;
+  const std::string name = TRY(FindName(core, transaction, *directory, number));
+  TRY(core.directories.Insert(transaction, *directory, name, number, DT_REG));
+  return transaction.Commit();
+}
+
+// A full pool: what is lost stays so, and the next run finds it again. Only what can't be stored at
+// all ends the repair.
+Result<void> Note(Context& context, const Result<void>& saved, FindingKind kind,
+                  const Place& place, const std::string& what) {
+  if (saved) {
+    ++context.fixed;
+    return {};
+  }
+  context.Report(kind, place, fmt::format("{}: can't be saved: {}", what, Describe(saved.error())));
+  return context.device.writable() ? Result<void>() : saved;
 }
 
 }  // namespace
@@ -114,16 +156,12 @@ Result<void> SaveLost(Context& context) {
     return {};
   }
   for (const InodeNumber number : context.lost) {
-    const Result<void> saved = Save(filesystem, *folder, number);
-    if (saved) {
-      ++context.fixed;
-      continue;
-    }
-    // A full pool: what is lost stays so, and the next run finds it again.
-    context.Report(FindingKind::kInodeLost, At(number),
-                   fmt::format("inode {}: can't be saved: {}", number.value,
-                               Describe(saved.error())));
-    if (!context.device.writable()) return saved;
+    TRY(Note(context, Save(filesystem, *folder, number), FindingKind::kInodeLost, At(number),
+             fmt::format("inode {}", number.value)));
+  }
+  for (const uint64_t file : context.unknown_files) {
+    TRY(Note(context, SaveFile(filesystem.core, *context.options.directory, *folder, file),
+             FindingKind::kBackingFileUnknown, {}, fmt::format("backing/{}", file)));
   }
   return {};
 }

@@ -12,6 +12,7 @@ nlohmann::json CountsToJson(const CheckCounts& counts) {
       {"inodes", counts.inodes},
       {"directories", counts.directories},
       {"files", counts.files},
+      {"backed_files", counts.backed_files},
       {"symlinks", counts.symlinks},
       {"special_files", counts.special_files},
       {"orphans", counts.orphans},

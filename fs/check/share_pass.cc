@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Pages with two owners: metadata that proved itself keeps its page, then the lowest inode; the
-// others' ranges become holes, through the filesystem's own transactions.
+// others' ranges become holes, through the filesystem's own transactions. A promotion's old
+// extents, which are only still to be freed, are forgotten whole.
 #include <dirent.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
 
+#include "fs/check/backing_pass.h"
 #include "fs/check/file_pass.h"
 #include "fs/check/inode_pass.h"
 #include "fs/check/tree_walk.h"
@@ -37,8 +40,8 @@ Result<void> ForEachExtent(Context& context, Visit&& visit) {
   std::ranges::sort(numbers);
   for (const uint64_t number : numbers) {
     Result<media::Inode> inode = context.reader.ReadInodeUnchecked(InodeNumber(number));
-    if (!inode || FatalInodeFault(InodeNumber(number), *inode) != nullptr) continue;
-    if (inode->body_form != media::BodyForm::kTree) continue;
+    if (!inode || FatalInodeFault(context, InodeNumber(number), *inode) != nullptr) continue;
+    if (!HasTree(*inode)) continue;
     TreeWalk walk(context, *inode, {.claim = false, .report = false, .fix = false});
     TRY(walk.Run([&](media::Record& record) -> Result<bool> {
       const Extent extent = Extent::Decode(record);
@@ -95,16 +98,37 @@ Result<void> PunchRange(Context& context, Core& core, const SharedRange& range) 
   return {};
 }
 
+// What a promotion left to be freed never keeps a page from a file that uses it.
+Result<void> ForgetSharedLeftovers(Context& context) {
+  uint64_t last = 0;
+  return ForEachExtent(
+      context, [&](const media::Inode& inode, const Extent& extent) -> Result<void> {
+        const bool is_shared = context.conflicts.Intersects(extent.start, extent.pages);
+        if (inode.body_form != media::BodyForm::kBacked || !is_shared) return {};
+        if (std::exchange(last, inode.number) == inode.number) return {};
+        context.Report(FindingKind::kPageShared, At(InodeNumber(inode.number), extent.start),
+                       fmt::format("inode {}: page {}, still to be freed, belongs to another",
+                                   inode.number, extent.start.value));
+        if (!context.repairing()) return {};
+        media::Inode without = inode;
+        ForgetLeftovers(without);
+        ++context.fixed;
+        return context.writer->WriteInode(without);
+      });
+}
+
 }  // namespace
 
 Result<void> FindSharers(Context& context) {
   context.shared.clear();
   if (context.conflicts.empty()) return {};
+  TRY(ForgetSharedLeftovers(context));
   // All claims on the lowest pages; those from `limit` on are found in the next round.
   std::vector<DataClaim> claims;
   LogicalPage limit(UINT64_MAX);
   size_t compact_at = 2 * kMaxClaims;
   TRY(ForEachExtent(context, [&](const media::Inode& inode, const Extent& extent) -> Result<void> {
+    if (inode.body_form == media::BodyForm::kBacked) return {};
     if (!context.conflicts.Intersects(extent.start, extent.pages)) return {};
     for (uint32_t i = 0; i < extent.pages && extent.start + i < limit; ++i) {
       if (!context.conflicts.Contains(extent.start + i)) continue;

@@ -92,7 +92,7 @@ void TreeWalk::ReplaceTail(std::span<const media::Record> records, uint32_t kept
   std::fill(inode_.tail.begin() + inode_.body_bytes,
             inode_.tail.begin() + static_cast<std::ptrdiff_t>(before), std::byte{});
   if (kept == 0) {
-    inode_.body_form = media::BodyForm::kEmpty;
+    if (inode_.body_form == media::BodyForm::kTree) inode_.body_form = media::BodyForm::kEmpty;
     inode_.tree_height = 0;
   }
   inode_changed_ = true;

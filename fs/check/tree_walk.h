@@ -18,6 +18,12 @@ namespace ingot::check {
 
 inline constexpr uint64_t kNoKey = UINT64_MAX;
 
+// Files and directories in blocks; and backed files whose old extents are still to be freed.
+[[nodiscard]] inline bool HasTree(const media::Inode& inode) {
+  return inode.body_form == media::BodyForm::kTree ||
+         (inode.body_form == media::BodyForm::kBacked && inode.body_bytes != 0);
+}
+
 class TreeWalk {
  public:
   struct Options {
@@ -29,7 +35,7 @@ class TreeWalk {
       : context_(context), inode_(inode), options_(options) {}
 
   // Calls `visit` with each leaf record; it may change the record, or answer false to have it
-  // dropped. The inode's body is kTree, with a plausible tail. Errors: those of storing.
+  // dropped. HasTree(inode), with a plausible tail. Errors: those of storing.
   using Visitor = absl::FunctionRef<Result<bool>(media::Record&)>;
   Result<void> Run(Visitor visit);
 

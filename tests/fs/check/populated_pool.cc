@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
+#include <filesystem>
 
 #include <gtest/gtest.h>
 
@@ -29,6 +31,16 @@ class Builder {
  public:
   explicit Builder(Volume& volume) : volume_(volume) {}
 
+  // Backed from its creation, where it is made in a directory pool.
+  InodeNumber MappedFile(InodeNumber parent, std::string_view name) {
+    NewNode node;
+    node.mode = S_IFREG | 0644;
+    node.likely_mapped = true;
+    const auto made = volume_.names().Create(parent, name, node, Caller{.uid = 1000, .gid = 100});
+    CHECK(made.has_value() && made->is_backed, "{}", name);
+    volume_.names().Forget(made->inode, 1);
+    return made->inode;
+  }
   InodeNumber Node(InodeNumber parent, std::string_view name, uint32_t mode,
                    std::string_view target = {}) {
     NewNode node;
@@ -107,13 +119,44 @@ void MakeDirectories(Builder& make, InodeNumber root) {
   }
 }
 
+// As a promotion leaves it whose old extents didn't fit its transaction, killed right then.
+void MoveBackingFile(Volume& volume, InodeNumber donor, InodeNumber taker) {
+  Core& core = volume.core();
+  const std::array numbers{donor, taker};
+  const ExclusiveInodeLocks locks(core.locks, numbers);
+  Transaction transaction(*core.allocator, core.reader);
+  media::Inode* from = *transaction.EditInode(donor);
+  media::Inode* to = *transaction.EditInode(taker);
+  CHECK(transaction.AdjustOrphans(GroupOf(PageOf(taker)), 1).has_value());
+  to->body_form = std::exchange(from->body_form, media::BodyForm::kEmpty);
+  to->backing_file = std::exchange(from->backing_file, 0);
+  to->size_bytes = 0;
+  to->flags |= media::kInodeOrphan;
+  CHECK(transaction.Commit().has_value());
+}
+
+void MakeBackedFiles(Volume& volume, Builder& make, InodeNumber root) {
+  volume.core().direct = DirectMode::kAuto;
+  make.Write(make.MappedFile(root, "db"), 0, 10000);
+  const InodeNumber second = make.MappedFile(root, "db2");
+  make.Write(second, 0, 300);
+  make.SetXattr(second, "user.a", 20);
+  const InodeNumber donor = make.MappedFile(root, "donor");
+  make.Write(donor, 0, 20000);
+  const InodeNumber leftovers = make.File(root, "leftovers");
+  for (uint32_t i = 0; i < kFragments; ++i) make.Write(leftovers, i * 3 * kPageSize, kPageSize);
+  MoveBackingFile(volume, donor, leftovers);
+}
+
 // Links are left out: they follow the names that others lost.
 std::string DescribeFile(Volume& volume, const media::Inode& inode) {
   const InodeNumber number(inode.number);
+  const auto attributes = volume.core().AttributesOf(inode);
+  if (!attributes) return Describe(attributes.error());
   std::string text = fmt::format("{:o} {} {} {}", inode.mode, inode.uid, inode.device,
-                                 S_ISDIR(inode.mode) ? 0 : inode.size_bytes);
+                                 S_ISDIR(inode.mode) ? 0 : attributes->size_bytes);
   if (S_ISREG(inode.mode)) {
-    const uint64_t size = std::min<uint64_t>(inode.size_bytes, 8 << 20);
+    const uint64_t size = std::min<uint64_t>(attributes->size_bytes, 8 << 20);
     std::vector<std::byte> bytes(size);
     const auto read = volume.data().ReadInto(number, 0, bytes);
     text += read ? fmt::format(" {:x}", Crc32c(bytes)) : Describe(read.error());
@@ -217,35 +260,77 @@ Manifest ReadManifest(Volume& volume) {
   return manifest;
 }
 
-const PopulatedPool& PopulatedPool::Get() {
-  static const PopulatedPool pool;
-  return pool;
+HostDirectory::HostDirectory() : path_("/dev/shm/ingot-host-XXXXXX") {
+  CHECK(mkdtemp(path_.data()) != nullptr, "errno {}", errno);
 }
 
-PopulatedPool::PopulatedPool() {
-  std::unique_ptr<Device> device = FormattedDevice(kPoolSize);
+HostDirectory::HostDirectory(const std::string& copied) : HostDirectory() {
+  std::filesystem::copy(copied, path_, std::filesystem::copy_options::recursive);
+}
+
+HostDirectory::~HostDirectory() {
+  std::error_code ignored;
+  std::filesystem::remove_all(path_, ignored);
+}
+
+const PopulatedPool& PopulatedPool::Get(PoolKind kind) {
+  if (kind == PoolKind::kDirectory) {
+    static const PopulatedPool directory(PoolKind::kDirectory);
+    return directory;
+  }
+  static const PopulatedPool device(PoolKind::kDevice);
+  return device;
+}
+
+std::unique_ptr<Volume> PopulatedPool::Format(PoolKind kind) {
+  std::unique_ptr<Device> device;
+  std::unique_ptr<BackingDirectory> directory;
+  if (kind == PoolKind::kDevice) {
+    device = FormattedDevice(kPoolSize);
+  } else {
+    host_ = std::make_unique<HostDirectory>();
+    DeviceFormatOptions options = TestFormatOptions();
+    options.features_incompatible = media::kFeatureDirectoryPool;
+    auto mapping = MemoryMapping(kPoolSize);
+    CHECK(Device::Format(*mapping, options).has_value());
+    CHECK(BackingDirectory::Make(host(), options.uuid, /*force=*/false).has_value());
+    device = std::move(*Device::Open(std::move(mapping), {}));
+    directory = std::move(*BackingDirectory::Open(host(), options.uuid, /*read_only=*/false));
+  }
   fd_ = fcntl(device->mapping().fd(), F_DUPFD_CLOEXEC, 0);
   CHECK(fd_ >= 0, "errno {}", errno);
   CHECK(Volume::Format(*device, Caller{}).has_value());
-  auto volume = Volume::Open(std::move(device), {});
+  VolumeOptions options;
+  options.direct = DirectMode::kNever;  // until backed files are made
+  auto volume = Volume::Open(std::move(device), options, std::move(directory));
   CHECK(volume.has_value(), "{}", Describe(volume.error()));
-  Builder make(**volume);
-  MakeFiles(**volume, make, Volume::kRoot);
+  return std::move(*volume);
+}
+
+PopulatedPool::PopulatedPool(PoolKind kind) {
+  const std::unique_ptr<Volume> volume = Format(kind);
+  Builder make(*volume);
+  MakeFiles(*volume, make, Volume::kRoot);
   MakeDirectories(make, Volume::kRoot);
-  FindInodes(**volume, Volume::kRoot, "", inodes_);
+  if (kind == PoolKind::kDirectory) MakeBackedFiles(*volume, make, Volume::kRoot);
+  FindInodes(*volume, Volume::kRoot, "", inodes_);
   // Deleted, but open when the pool was last used.
   NewNode unnamed;
   unnamed.mode = S_IFREG | 0600;
   unnamed.open = true;
-  const auto made = (*volume)->names().CreateUnnamed(Volume::kRoot, unnamed, Caller{});
+  const auto made = volume->names().CreateUnnamed(Volume::kRoot, unnamed, Caller{});
   CHECK(made.has_value(), "{}", Describe(made.error()));
   orphan_ = made->inode;
   make.Write(orphan_, 0, 20000);
-  manifest_ = ReadManifest(**volume);
+  manifest_ = ReadManifest(*volume);
 }
 
-PoolCopy::PoolCopy() {
-  const int fd = fcntl(PopulatedPool::Get().fd(), F_DUPFD_CLOEXEC, 0);
+PoolCopy::PoolCopy(PoolKind kind)
+    : PoolCopy(kind, kind == PoolKind::kDirectory ? PopulatedPool::Get(kind).host() : "") {}
+
+PoolCopy::PoolCopy(PoolKind kind, const std::string& host) : kind_(kind) {
+  if (kind == PoolKind::kDirectory) host_ = std::make_unique<HostDirectory>(host);
+  const int fd = fcntl(PopulatedPool::Get(kind).fd(), F_DUPFD_CLOEXEC, 0);
   MappingOptions options;
   options.private_copy = true;
   options.take_lock = false;
@@ -263,20 +348,27 @@ std::byte* PoolCopy::At(MediaOffset at) {
   return mapping_->writable_base() + at.value;
 }
 
-std::unique_ptr<Mapping> PoolCopy::Copied() const {
-  PoolCopy other;
+std::unique_ptr<PoolCopy> PoolCopy::Copied() const {
+  auto other = std::make_unique<PoolCopy>(kind_, host_ == nullptr ? "" : host_->path());
   for (const uint64_t page : patched_) {
-    std::memcpy(other.mapping_->writable_base() + page, mapping_->writable_base() + page,
+    std::memcpy(other->mapping_->writable_base() + page, mapping_->writable_base() + page,
                 kPageSize);
   }
-  return std::move(other.mapping_);
+  return other;
+}
+
+std::unique_ptr<BackingDirectory> PoolCopy::OpenHost(const Device& device) const {
+  if (host_ == nullptr) return nullptr;
+  auto opened = BackingDirectory::Open(host_->path(), device.superblock().uuid, false);
+  CHECK(opened.has_value(), "{}", Describe(opened.error()));
+  return std::move(*opened);
 }
 
 void PoolCopy::CheckAsItIs() {
   for (const check::CheckMode mode : {check::CheckMode::kReport, check::CheckMode::kRepair}) {
     check::CheckOptions options;
     options.mode = mode;
-    const auto report = check::CheckPool(Copied(), options);
+    const auto report = check::CheckPool(std::move(Copied()->mapping_), options);
     if (report && mode == check::CheckMode::kRepair) {
       EXPECT_TRUE(report->clean_now()) << Summary(*report);
     }
@@ -290,10 +382,13 @@ void PoolCopy::UseAsItIs() {
 }
 
 void PoolCopy::UseDamaged() const {
-  auto device = Device::Open(Copied(), {});
+  const std::unique_ptr<PoolCopy> copy = Copied();
+  auto device = Device::Open(std::move(copy->mapping_), {});
   if (!device) return;
-  auto volume = Volume::Open(std::move(*device), {});
+  auto directory = copy->OpenHost(**device);
+  auto volume = Volume::Open(std::move(*device), {}, std::move(directory));
   if (!volume) return;
+  if (BackingFiles* backing = (*volume)->core().backing.get()) (void)backing->Upkeep();
   Walked walked;
   WalkNames(**volume, Volume::kRoot, walked);
   NewNode node;
@@ -337,11 +432,14 @@ void PoolCopy::Open() {
   CHECK(opened.has_value(), "{}", Describe(opened.error()));
   opened_ = std::move(*opened);
   device_ = std::move(opened_.device);
+  directory_ = OpenHost(*device_);
 }
 
 check::CheckReport PoolCopy::Report() {
   Open();
-  auto report = check::Check(*device_, {});
+  check::CheckOptions options;
+  options.directory = directory_.get();
+  auto report = check::Check(*device_, options);
   CHECK(report.has_value(), "{}", Describe(report.error()));
   report->found += opened_.findings.size();
   for (check::Finding& finding : opened_.findings) {
@@ -356,6 +454,7 @@ check::CheckReport PoolCopy::Repair() {
   Open();
   check::CheckOptions options;
   options.mode = check::CheckMode::kRepair;
+  options.directory = directory_.get();
   auto report = check::Check(*device_, options);
   CHECK(report.has_value(), "{}", Describe(report.error()));
   return *report;
@@ -363,7 +462,7 @@ check::CheckReport PoolCopy::Repair() {
 
 std::unique_ptr<Volume> PoolCopy::OpenVolume() {
   Open();
-  auto volume = Volume::Open(std::move(device_), {});
+  auto volume = Volume::Open(std::move(device_), {}, std::move(directory_));
   EXPECT_TRUE(volume) << Describe(volume.error());
   return volume ? std::move(*volume) : nullptr;
 }
@@ -377,9 +476,16 @@ check::CheckReport PoolCopy::ExpectRepairable(const std::vector<std::string>& sa
   const check::CheckReport last = Report();
   EXPECT_TRUE(last.clean()) << "found " << Summary(first) << "\nafter: " << Summary(last);
   const std::unique_ptr<Volume> volume = OpenVolume();
-  if (volume == nullptr || !compare) return first;
+  if (volume == nullptr) return first;
+  if (BackingFiles* backing = volume->core().backing.get()) {
+    // What a mount deletes is nobody's, by now.
+    const std::atomic<bool> stop{false};
+    EXPECT_TRUE(volume->orphans().Recover(stop).has_value());
+    EXPECT_TRUE(backing->Upkeep().has_value());
+  }
+  if (!compare) return first;
   const Manifest manifest = ReadManifest(*volume);
-  for (const auto& [path, text] : PopulatedPool::Get().manifest()) {
+  for (const auto& [path, text] : PopulatedPool::Get(kind_).manifest()) {
     if (std::ranges::any_of(
             sacrificed, [&path = path](const std::string& top) { return IsBelow(path, top); })) {
       continue;

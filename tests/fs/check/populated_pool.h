@@ -2,7 +2,9 @@
 // A pool with something of everything, made once a process, and private copies of it to be damaged.
 //
 // A copy is a copy-on-write mapping of the pool's file: a patch, a repair and what a volume does on
-// it are gone with it, and the next copy begins with the pool as it was made.
+// it are gone with it, and the next copy begins with the pool as it was made. Directory pools are
+// the same and have three backed files more: "db", "db2", and "leftovers", whose old extents are
+// still to be freed; each copy has its own host directory.
 #pragma once
 
 #include <cstdint>
@@ -21,9 +23,28 @@ namespace ingot::tests {
 using Manifest = std::map<std::string, std::string>;
 [[nodiscard]] Manifest ReadManifest(Volume& volume);
 
+enum class PoolKind : uint8_t { kDevice, kDirectory };
+
+// A directory of tmpfs that goes with the object.
+class HostDirectory {
+ public:
+  HostDirectory();
+  explicit HostDirectory(const std::string& copied);
+  ~HostDirectory();
+  HostDirectory(const HostDirectory&) = delete;
+  [[nodiscard]] const std::string& path() const { return path_; }
+  [[nodiscard]] std::string File(const std::string& name) const {
+    return path_ + "/backing/" + name;
+  }
+  [[nodiscard]] std::string File(uint64_t number) const { return File(std::to_string(number)); }
+
+ private:
+  std::string path_;
+};
+
 class PopulatedPool {
  public:
-  static const PopulatedPool& Get();
+  static const PopulatedPool& Get(PoolKind kind = PoolKind::kDevice);
 
   // By path, without the leading slash: "" is the root.
   [[nodiscard]] InodeNumber Inode(const std::string& path) const { return inodes_.at(path); }
@@ -31,11 +52,14 @@ class PopulatedPool {
   [[nodiscard]] const Manifest& manifest() const { return manifest_; }
   [[nodiscard]] InodeNumber orphan() const { return orphan_; }
   [[nodiscard]] int fd() const { return fd_; }
+  [[nodiscard]] const std::string& host() const { return host_->path(); }
 
  private:
-  PopulatedPool();
+  explicit PopulatedPool(PoolKind kind);
+  std::unique_ptr<Volume> Format(PoolKind kind);
 
   int fd_ = -1;
+  std::unique_ptr<HostDirectory> host_;  // of a directory pool
   std::map<std::string, InodeNumber> inodes_;
   Manifest manifest_;
   InodeNumber orphan_;
@@ -43,7 +67,9 @@ class PopulatedPool {
 
 class PoolCopy {
  public:
-  PoolCopy();
+  explicit PoolCopy(PoolKind kind = PoolKind::kDevice);
+  // With another host directory than the pool's.
+  PoolCopy(PoolKind kind, const std::string& host);
 
   // --- patching; before Open
   [[nodiscard]] std::byte* At(MediaOffset at);
@@ -56,6 +82,7 @@ class PoolCopy {
   void Seal(GroupIndex group);
   // The records at the front of an inode's tail.
   [[nodiscard]] media::Record* Records(InodeNumber inode);
+  [[nodiscard]] const HostDirectory& host() const { return *host_; }
   template <typename T>
   [[nodiscard]] T& Block(LogicalPage page) {
     return *reinterpret_cast<T*>(At(page));
@@ -71,24 +98,30 @@ class PoolCopy {
   // The same of fsck: a report, and a repair, either of which may refuse the image.
   void CheckAsItIs();
   // UseAsItIs, Report, Repair, Report again; fails the test unless the last is clean, and the
-  // volume opens and says of all files what the manifest says, but for those below one of
-  // `sacrificed` (paths). Returns the first report. `compare` false: leaves the manifest out, which
-  // takes most of the time.
+  // volume opens, does what a mount does by itself, and says of all files what the manifest says,
+  // but for those below one of `sacrificed` (paths). Returns the first report. `compare` false:
+  // leaves the manifest out, which takes most of the time.
   check::CheckReport ExpectRepairable(const std::vector<std::string>& sacrificed,
                                       bool compare = true);
 
   [[nodiscard]] Device& device() { return *device_; }
+  // Instead of all else.
+  [[nodiscard]] std::unique_ptr<Mapping> TakeMapping() { return std::move(mapping_); }
   // Gives the device away.
   std::unique_ptr<Volume> OpenVolume();
 
  private:
   void Open();
-  [[nodiscard]] std::unique_ptr<Mapping> Copied() const;
+  [[nodiscard]] std::unique_ptr<PoolCopy> Copied() const;
   void UseDamaged() const;
+  [[nodiscard]] std::unique_ptr<BackingDirectory> OpenHost(const Device& device) const;
 
+  const PoolKind kind_;
+  std::unique_ptr<HostDirectory> host_;
   std::unique_ptr<Mapping> mapping_;
   std::set<uint64_t> patched_;  // pages, by their place
   std::unique_ptr<Device> device_;
+  std::unique_ptr<BackingDirectory> directory_;
   check::OpenedPool opened_;
 };
 

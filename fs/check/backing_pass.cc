@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Whose backing file is which, and whether it is there.
+#include "fs/check/backing_pass.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "fs/check/make_room.h"
+
+namespace ingot::check {
+namespace {
+
+// Without contents from now on; the ledger or nobody has the number.
+void LoseBackingFile(media::Inode& inode) {
+  ForgetLeftovers(inode);
+  inode.body_form = media::BodyForm::kEmpty;
+  inode.backing_file = 0;
+  inode.size_bytes = 0;
+}
+
+Result<void> LoseStoredBackingFile(Context& context, InodeNumber number) {
+  if (!context.repairing()) return {};
+  media::Inode inode = TRY(context.reader.ReadInodeUnchecked(number));
+  if (inode.body_form != media::BodyForm::kBacked) return {};
+  LoseBackingFile(inode);
+  ++context.fixed;
+  return context.writer->WriteInode(inode);
+}
+
+// Deleted while it was open: the next mount deletes its backing file, too.
+bool IsDeleted(const Context& context, InodeNumber number) {
+  const auto facts = context.inodes.find(number.value);
+  return facts != context.inodes.end() && facts->second.orphan && facts->second.links == 0;
+}
+
+void ReportShared(Context& context, InodeNumber loser, uint64_t keeper, uint64_t file) {
+  context.Report(FindingKind::kBackingFileShared, At(loser),
+                 fmt::format("inode {}: its backing file {} belongs to inode {}: an empty file now",
+                             loser.value, file, keeper));
+}
+
+// What the host has, sorted; strange names are told of.
+Result<std::vector<uint64_t>> ListFiles(Context& context) {
+  if (context.options.directory == nullptr) return std::vector<uint64_t>();
+  BackingDirectory::Listing listing = TRY(context.options.directory->List());
+  for (const std::string& name : listing.strangers) {
+    context.Report(FindingKind::kBackingName, {},
+                   fmt::format("backing/{}: not one of the pool's files; left alone", name));
+  }
+  std::erase_if(listing.numbers, [&context](uint64_t number) {
+    if (IsBackingNumber(number)) return false;
+    context.Report(FindingKind::kBackingName, {},
+                   fmt::format("backing/{}: was never handed out; left alone", number));
+    return true;
+  });
+  std::ranges::sort(listing.numbers);
+  return std::move(listing.numbers);
+}
+
+// Null: it is there.
+Result<const char*> WhyMissing(const BackingDirectory& directory, uint64_t number) {
+  const Result<struct stat> status = directory.Stat(number);
+  if (status) return nullptr;
+  if (status.error_code() == ENOENT) return "is missing";
+  if (status.error_code() == EUCLEAN) return "is no regular file";
+  return tl::unexpected<Error>(status.error());
+}
+
+Result<void> FindMissing(Context& context) {
+  if (context.options.directory == nullptr) return {};
+  std::vector<std::pair<uint64_t, uint64_t>> owners;  // by inode
+  for (const auto& [file, inode] : context.backing_owners) owners.emplace_back(inode, file);
+  std::ranges::sort(owners);
+  uint64_t done = 0;
+  for (const auto& [inode, file] : owners) {
+    context.Tell("backing files", ++done, owners.size());
+    const char* why = TRY(WhyMissing(*context.options.directory, file));
+    if (why == nullptr) continue;
+    const InodeNumber number(inode);
+    context.Report(FindingKind::kBackingFileMissing, At(number),
+                   fmt::format("inode {}: backing/{} {}: its contents are lost{}", inode, file, why,
+                               context.repairing() ? ", it is an empty file now" : ""));
+    context.backing_owners[file] = 0;
+    TRY(LoseStoredBackingFile(context, number));
+  }
+  return {};
+}
+
+// Files that are neither an inode's nor listed.
+Result<void> FindUnknown(Context& context, const std::vector<uint64_t>& files,
+                         const std::vector<uint64_t>& listed) {
+  for (const uint64_t number : files) {
+    const auto owner = context.backing_owners.find(number);
+    if (owner != context.backing_owners.end() && owner->second != 0) continue;
+    if (std::ranges::binary_search(listed, number)) continue;
+    const Result<struct stat> status = context.options.directory->Stat(number);
+    if (status.error_code() == EUCLEAN) {
+      context.Report(FindingKind::kBackingName, {},
+                     fmt::format("backing/{}: is no regular file; left alone", number));
+      continue;
+    }
+    if (!status) return tl::unexpected<Error>(status.error());
+    const bool is_empty = status->st_size == 0;
+    context.Report(FindingKind::kBackingFileUnknown, {},
+                   is_empty ? fmt::format("backing/{}: empty, and nobody's", number)
+                            : fmt::format("backing/{}: {} bytes, but no inode names it", number,
+                                          status->st_size));
+    (is_empty ? context.empty_files : context.unknown_files).push_back(number);
+  }
+  return {};
+}
+
+}  // namespace
+
+void ForgetLeftovers(media::Inode& inode) {
+  const size_t xattrs = std::min<size_t>(inode.xattr_bytes, media::kInodeTailSize);
+  const size_t size_bytes = std::min<size_t>(inode.body_bytes, media::kInodeTailSize - xattrs);
+  std::fill_n(inode.tail.begin(), size_bytes, std::byte{});
+  inode.body_bytes = 0;
+  inode.tree_height = 0;
+}
+
+Result<bool> ClaimBackingFile(Context& context, media::Inode& inode) {
+  if (inode.body_form != media::BodyForm::kBacked) return false;
+  MakeRoomForOne(context.backing_owners);
+  const auto [owner, is_first] =
+      context.backing_owners.try_emplace(inode.backing_file, inode.number);
+  if (is_first) return false;
+  const InodeNumber number(inode.number);
+  const InodeNumber other(owner->second);
+  const bool is_deleted = inode.links == 0 && (inode.flags & media::kInodeOrphan) != 0;
+  if (!is_deleted && IsDeleted(context, other)) {
+    ReportShared(context, other, inode.number, inode.backing_file);
+    owner->second = inode.number;
+    TRY(LoseStoredBackingFile(context, other));
+    return false;
+  }
+  ReportShared(context, number, other.value, inode.backing_file);
+  LoseBackingFile(inode);
+  return true;
+}
+
+bool FixLeftoversMark(Context& context, media::Inode& inode) {
+  const bool has_leftovers =
+      inode.body_form == media::BodyForm::kBacked && inode.body_bytes != 0;
+  if (!has_leftovers || (inode.flags & media::kInodeOrphan) != 0) return false;
+  context.Report(FindingKind::kInodeOrphanFlag, At(InodeNumber(inode.number)),
+                 fmt::format("inode {}: has extents that are still to be freed, but no mark of it",
+                             inode.number));
+  inode.flags |= media::kInodeOrphan;
+  return true;
+}
+
+Result<void> CheckBackingFiles(Context& context) {
+  if (!context.is_directory_pool) return {};
+  const std::vector<uint64_t> files = TRY(ListFiles(context));
+  TRY(FindMissing(context));
+  uint64_t highest = files.empty() ? 0 : files.back();
+  for (const auto& [file, inode] : context.backing_owners) {
+    if (inode != 0) highest = std::max(highest, file);
+  }
+  const std::vector<uint64_t> listed = TRY(CheckLedger(context, highest));
+  return FindUnknown(context, files, listed);
+}
+
+}  // namespace ingot::check
