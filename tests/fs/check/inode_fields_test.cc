@@ -16,8 +16,9 @@ constexpr uint32_t kAllFlags = 0x3FF;
 // Values that no checker can tell from the true one.
 bool IsUndetectable(const Field& field, const media::Inode& good, const media::Inode& bad) {
   const std::string_view name = field.name;
-  const bool has_blocks =
-      good.body_form == media::BodyForm::kTree && (good.tree_height > 0 || S_ISDIR(good.mode));
+  const bool is_backed = good.body_form == media::BodyForm::kBacked;
+  const bool has_blocks = (good.body_form == media::BodyForm::kTree || is_backed) &&
+                          (good.tree_height > 0 || S_ISDIR(good.mode));
   if (name == "uid" || name == "gid" || name == "project" || name.ends_with("_seconds"))
     return true;
   if (name.ends_with("_nanoseconds")) {
@@ -33,11 +34,13 @@ bool IsUndetectable(const Field& field, const media::Inode& good, const media::I
   if (name == "flags") {
     const bool same_orphan = ((bad.flags ^ good.flags) & media::kInodeOrphan) == 0;
     // With its links a file marked as orphan is one that is being truncated.
-    const bool truncating = S_ISREG(good.mode) && good.links > 0;
+    const bool has_leftovers = is_backed && good.body_bytes != 0;
+    const bool truncating = S_ISREG(good.mode) && good.links > 0 && !has_leftovers;
     return (bad.flags & ~kAllFlags) == 0 && (same_orphan || truncating);
   }
   if (name == "size_bytes") {
-    return (S_ISREG(good.mode) || S_ISLNK(good.mode)) && good.body_form != media::BodyForm::kInline;
+    return (S_ISREG(good.mode) || S_ISLNK(good.mode)) && !is_backed &&
+           good.body_form != media::BodyForm::kInline;
   }
   if (name == "device") return S_ISBLK(good.mode) || S_ISCHR(good.mode);
   if (name == "body_form") {
@@ -48,26 +51,34 @@ bool IsUndetectable(const Field& field, const media::Inode& good, const media::I
   return name == "tail";
 }
 
-std::vector<std::string> PathsOf(InodeNumber inode) {
+std::vector<std::string> PathsOf(PoolKind kind, InodeNumber inode) {
   std::vector<std::string> paths;
-  for (const auto& [path, number] : PopulatedPool::Get().inodes()) {
+  for (const auto& [path, number] : PopulatedPool::Get(kind).inodes()) {
     if (number == inode) paths.push_back(path);
   }
   return paths;
 }
 
-class InodeFields : public ::testing::TestWithParam<std::string> {
+struct Victim {
+  std::string path;
+  PoolKind kind = PoolKind::kDevice;
+};
+
+class InodeFields : public ::testing::TestWithParam<Victim> {
  protected:
   void Run(bool sealed) {
-    const PopulatedPool& pool = PopulatedPool::Get();
-    const InodeNumber number = GetParam() == "(orphan)" ? pool.orphan() : pool.Inode(GetParam());
-    const std::vector<std::string> paths = PathsOf(number);
-    const media::Inode good = PoolCopy().Inode(number);
+    const auto& [victim, kind] = GetParam();
+    const PopulatedPool& pool = PopulatedPool::Get(kind);
+    const InodeNumber number = victim == "(orphan)" ? pool.orphan() : pool.Inode(victim);
+    std::vector<std::string> paths = PathsOf(kind, number);
+    // Another's backing file is the other's, or its own: who came first keeps it.
+    if (kind == PoolKind::kDirectory) paths.insert(paths.end(), {"db", "db2", "leftovers"});
+    const media::Inode good = PoolCopy(kind).Inode(number);
     int count = 0;
     ForEachMutation(good, [&](const Field& field, const media::Inode& bad) {
       if (sealed && field.kind == FieldKind::kChecksum) return;
-      SCOPED_TRACE(fmt::format("{} of '{}', case {}", field.name, GetParam(), count));
-      PoolCopy copy;
+      SCOPED_TRACE(fmt::format("{} of '{}', case {}", field.name, victim, count));
+      PoolCopy copy(kind);
       copy.Inode(number) = bad;
       if (sealed) copy.Seal(number);
       const check::CheckReport report = copy.ExpectRepairable(paths, ++count % 16 == 0);
@@ -87,10 +98,21 @@ TEST_P(InodeFields, Unsealed) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, InodeFields,
-                         ::testing::Values("", "inline", "empty", "fragmented", "huge", "unwritten",
-                                           "symlink", "long_symlink", "fifo", "block",
-                                           "xattr_inline", "xattr_head", "xattr_runs",
-                                           "outer/inner", "empty_directory", "big", "(orphan)"),
+                         ::testing::Values(Victim{""}, Victim{"inline"}, Victim{"empty"},
+                                           Victim{"fragmented"}, Victim{"huge"},
+                                           Victim{"unwritten"}, Victim{"symlink"},
+                                           Victim{"long_symlink"}, Victim{"fifo"}, Victim{"block"},
+                                           Victim{"xattr_inline"}, Victim{"xattr_head"},
+                                           Victim{"xattr_runs"}, Victim{"outer/inner"},
+                                           Victim{"empty_directory"}, Victim{"big"},
+                                           Victim{"(orphan)"}),
+                         [](const auto& test) { return fmt::format("n{}", test.index); });
+
+INSTANTIATE_TEST_SUITE_P(DirectoryPool, InodeFields,
+                         ::testing::Values(Victim{"db", PoolKind::kDirectory},
+                                           Victim{"db2", PoolKind::kDirectory},
+                                           Victim{"leftovers", PoolKind::kDirectory},
+                                           Victim{"empty", PoolKind::kDirectory}),
                          [](const auto& test) { return fmt::format("n{}", test.index); });
 
 }  // namespace
