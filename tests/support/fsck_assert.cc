@@ -6,9 +6,11 @@
 
 namespace ingot::tests {
 
-::testing::AssertionResult IsFsckClean(Device& device) {
+::testing::AssertionResult IsFsckClean(Device& device, BackingDirectory* directory) {
   constexpr size_t kShown = 20;
-  const Result<check::CheckReport> report = check::Check(device, {});
+  check::CheckOptions options;
+  options.directory = directory;
+  const Result<check::CheckReport> report = check::Check(device, options);
   if (!report) return ::testing::AssertionFailure() << "fsck failed: " << Describe(report.error());
   if (report->clean()) return ::testing::AssertionSuccess();
   ::testing::AssertionResult failure = ::testing::AssertionFailure();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A directory pool for tests of the core: its region in memory, its backing files in a directory
-// of tmpfs that goes with the test. Reopen() is a killed daemon: the host keeps everything.
-// Single-threaded.
+// of tmpfs that goes with the test, after fsck has seen both. Reopen() is a killed daemon: the host
+// keeps everything. Single-threaded.
 #pragma once
 
 #include <algorithm>
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "tests/fs/core/volume_fixture.h"
+#include "tests/support/fsck_assert.h"
 
 namespace ingot::tests {
 
@@ -50,6 +51,7 @@ class DirectoryPoolFixture : public VolumeFixture {
     MakePool();
   }
   void TearDown() override {
+    if (is_to_be_clean_ && volume_ != nullptr) ExpectClean();
     volume_.reset();
     std::filesystem::remove_all(pool_);
   }
@@ -75,6 +77,14 @@ class DirectoryPoolFixture : public VolumeFixture {
     auto device = Device::Open(std::move(*mapping), {});
     ASSERT_OK(device);
     OpenVolume(std::move(*device), options);
+  }
+
+  // What fsck says of region and files, with nobody inside the volume.
+  void ExpectClean() {
+    Device& device = volume_->device();
+    auto directory = BackingDirectory::Open(pool_, device.superblock().uuid, /*read_only=*/true);
+    ASSERT_OK(directory);
+    EXPECT_FSCK_CLEAN(device, directory->get());
   }
 
   BackingFiles& backing() { return *core().backing; }
@@ -109,6 +119,7 @@ class DirectoryPoolFixture : public VolumeFixture {
 
   std::string pool_;
   RecordingHost host_;
+  bool is_to_be_clean_ = true;  // at the test's end
 
  private:
   void OpenVolume(std::unique_ptr<Device> device, const VolumeOptions& options) {
