@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "fs/core/backing_ledger.h"
 #include "fs/core/page_bitmap.h"
 #include "pmemdev/base/checksum.h"
 #include "pmemdev/lane_header.h"
@@ -51,6 +52,33 @@ Json DescribeBitmap(RawPool& pool, GroupIndex group, uint32_t index, uint32_t ch
     at = NextSet(bitmap, end);
   }
   json["first_runs"] = std::move(runs);
+  return json;
+}
+
+// Numbers in their order, without the empty places between them.
+Json DescribeLedger(RawPool& pool) {
+  media::BackingLedger ledger;
+  Json json;
+  json["page"] = BackingLedger::kPage.value;
+  const auto bytes = WritableBytesOf(ledger);
+  if (const auto read = pool.ReadPage(BackingLedger::kPage, bytes); !read.has_value()) {
+    json["state"] = "unreadable";
+    pool.Note(fmt::format("ledger of backing files: {}", Describe(read.error())));
+    return json;
+  }
+  const uint32_t crc = BlockChecksum(bytes, offsetof(media::BlockHeader, checksum),
+                                     BackingLedger::kPage.value);
+  const bool is_whole =
+      ledger.header.magic == media::kLedgerMagic && ledger.header.checksum == crc;
+  json["state"] = is_whole ? "whole" : "damaged";
+  if (!is_whole) pool.Note("ledger of backing files: magic or checksum");
+  json["header"] = Describe(ledger.header);
+  json["next_number"] = ledger.next_number;
+  Json numbers = Json::array();
+  for (const uint64_t number : ledger.numbers) {
+    if (number != 0) numbers.push_back(number);
+  }
+  json["numbers"] = std::move(numbers);
   return json;
 }
 
@@ -137,6 +165,10 @@ Result<Json> DumpGroup(RawPool& pool, GroupIndex group) {
         DescribeBitmap(pool, group, media::kAllocatedBitmapPage, entry.allocated_checksum, pages);
     json["inode_pages"] =
         DescribeBitmap(pool, group, media::kInodeBitmapPage, entry.inode_checksum, pages);
+  }
+  const uint64_t features = pool.superblock().features_incompatible;
+  if (GroupOf(BackingLedger::kPage) == group && (features & media::kFeatureDirectoryPool) != 0) {
+    json["ledger"] = DescribeLedger(pool);
   }
   json["problems"] = pool.problems();
   return json;

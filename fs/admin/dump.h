@@ -14,7 +14,8 @@ namespace ingot::admin {
 
 // All three copies, each with its place and state.
 Result<Json> DumpSuperblock(RawPool& pool);
-// A group's entry and what its bitmaps say. ENOENT: the pool has no such group.
+// A group's entry and what its bitmaps say; of group 0 of a directory pool the ledger of backing
+// files, too. ENOENT: the pool has no such group.
 Result<Json> DumpGroup(RawPool& pool, GroupIndex group);
 // An inode with what its tail holds: extents, leaves, contents, names of attributes. EUCLEAN, EIO.
 Result<Json> DumpInode(RawPool& pool, InodeNumber number);

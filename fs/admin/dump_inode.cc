@@ -58,6 +58,32 @@ Json DescribeRecord(const media::Inode& inode, const media::Record& record) {
           {"offset", Geometry::ToMedia(extent.start).value}};
 }
 
+Json DescribeTree(RawPool& pool, const media::Inode& inode) {
+  Json records = Json::array();
+  uint64_t left_out = 0;
+  pool.ForEachRecord(inode, [&](const media::Record& record) {
+    if (records.size() < kMaxListed) {
+      records.push_back(DescribeRecord(inode, record));
+    } else {
+      ++left_out;
+    }
+  });
+  Json json{{"form", "tree"}, {"height", inode.tree_height}};
+  if (left_out != 0) json["left_out"] = left_out;
+  json[S_ISDIR(inode.mode) ? "leaves" : "extents"] = std::move(records);
+  return json;
+}
+
+// The number of the host's file, and the extents from before it had one that are still to be freed.
+Json DescribeBacked(RawPool& pool, const media::Inode& inode) {
+  Json json{{"form", "backed"}, {"backing_file", inode.backing_file}};
+  if (inode.body_bytes == 0) return json;
+  media::Inode before = inode;
+  before.body_form = media::BodyForm::kTree;
+  json["to_be_freed"] = DescribeTree(pool, before);
+  return json;
+}
+
 Json DescribeBody(RawPool& pool, const media::Inode& inode) {
   const std::span tail(inode.tail);
   switch (inode.body_form) {
@@ -66,22 +92,8 @@ Json DescribeBody(RawPool& pool, const media::Inode& inode) {
       const size_t size = std::min<size_t>(inode.body_bytes, tail.size());
       return {{"form", "inline"}, {"content", DescribeBytes(tail.first(size))}};
     }
-    case media::BodyForm::kTree: {
-      Json records = Json::array();
-      uint64_t left_out = 0;
-      pool.ForEachRecord(inode, [&](const media::Record& record) {
-        if (records.size() < kMaxListed) {
-          records.push_back(DescribeRecord(inode, record));
-        } else {
-          ++left_out;
-        }
-      });
-      Json json{{"form", "tree"}, {"height", inode.tree_height}};
-      if (left_out != 0) json["left_out"] = left_out;
-      json[S_ISDIR(inode.mode) ? "leaves" : "extents"] = std::move(records);
-      return json;
-    }
-    case media::BodyForm::kBacked: return {{"form", "backed"}, {"file", inode.backing_file}};
+    case media::BodyForm::kTree: return DescribeTree(pool, inode);
+    case media::BodyForm::kBacked: return DescribeBacked(pool, inode);
   }
   pool.Note(fmt::format("inode {}: body form", inode.number));
   return {{"form", "unknown"}};
