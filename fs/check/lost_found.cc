@@ -113,7 +113,7 @@ Result<void> Save(Filesystem& filesystem, InodeNumber folder, InodeNumber number
 
 // A backing file that no inode names gets one; durable first, as all files of inodes are.
 Result<void> SaveFile(Core& core, BackingDirectory& host, InodeNumber folder, uint64_t file) {
-  TRY(TRY(host.OpenFile(file))->Sync());
+  TRY(TRY(host.OpenFile(file))->Sync(/*data_only=*/false));
   TRY(host.Sync());
   ExclusiveInodeLocks locks(core.locks, folder);
   Transaction transaction(*core.allocator, core.reader);

@@ -190,6 +190,11 @@ Result<struct stat> BackingDirectory::Stat(uint64_t number) const {
   return status;
 }
 
+bool BackingDirectory::TakesDirectIo() const {
+  const Descriptor probe(openat(fd_, ".", O_TMPFILE | O_RDWR | O_DIRECT | O_CLOEXEC, 0600));
+  return probe.get() >= 0 || errno != EINVAL;
+}
+
 Result<void> BackingDirectory::Unlink(uint64_t number) {
   TRY(Note({HostChange::Kind::kUnlink, number, 0, 0, {}}));
   if (unlinkat(fd_, Name(number).c_str(), 0) != 0 && errno != ENOENT) {

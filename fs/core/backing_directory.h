@@ -45,6 +45,9 @@ class BackingDirectory {
   Result<Listing> List() const;
 
   [[nodiscard]] int fd() const { return fd_; }
+  [[nodiscard]] bool read_only() const { return read_only_; }
+  // Does the host take O_DIRECT?
+  [[nodiscard]] bool TakesDirectIo() const;
 
  private:
   BackingDirectory(int fd, bool read_only, HostObserver* observer)

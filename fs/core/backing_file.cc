@@ -42,7 +42,7 @@ BackingFile::~BackingFile() {
 }
 
 Result<void> BackingFile::Note(const HostChange& change) {
-  may_be_dirty_.store(true, std::memory_order_relaxed);
+  changes_.fetch_add(1);
   if (observer_ == nullptr) return {};
   if (const int code = observer_->FailureOf(change); code != 0) return Failure(code, "injected");
   observer_->OnChange(change);
@@ -73,7 +73,7 @@ Result<uint64_t> BackingFile::Append(std::span<const std::byte> from) {
     const auto end = static_cast<uint64_t>(TRY(Stat()).st_size);
     TRY(Note({HostChange::Kind::kWrite, number_, end, from.size(), from}));
   }
-  may_be_dirty_.store(true, std::memory_order_relaxed);
+  changes_.fetch_add(1);
   return Transfer(from.size(), "append to a backing file", [&](uint64_t done) {
     struct iovec piece {
       const_cast<std::byte*>(from.data()) + done, from.size() - done
@@ -90,7 +90,7 @@ Result<uint64_t> BackingFile::CopyFrom(const BackingFile& from, uint64_t from_of
     bytes.resize(TRY(from.Read(from_offset, bytes)));
     return bytes.empty() ? 0 : Write(offset, bytes);
   }
-  may_be_dirty_.store(true, std::memory_order_relaxed);
+  changes_.fetch_add(1);
   auto source = static_cast<off_t>(from_offset);
   auto target = static_cast<off_t>(offset);
   return Transfer(size_bytes, "copy between backing files", [&](uint64_t done) {
@@ -99,7 +99,6 @@ Result<uint64_t> BackingFile::CopyFrom(const BackingFile& from, uint64_t from_of
 }
 
 Result<void> BackingFile::Resize(uint64_t size_bytes) {
-  if (size_bytes == 0) was_emptied_.store(true, std::memory_order_relaxed);
   TRY(Note({HostChange::Kind::kResize, number_, size_bytes, 0, {}}));
   if (Repeat([&] { return ftruncate(fd_, static_cast<off_t>(size_bytes)); }) != 0) {
     return FailureFromErrno("ftruncate of a backing file");
@@ -136,33 +135,30 @@ Result<uint64_t> BackingFile::Seek(uint64_t offset, int whence) const {
 }
 
 Result<void> BackingFile::SetTimes(const struct timespec& atime, const struct timespec& mtime) {
-  may_be_dirty_.store(true, std::memory_order_relaxed);
+  changes_.fetch_add(1);
   const struct timespec times[2] = {atime, mtime};
   if (futimens(fd_, times) != 0) return FailureFromErrno("times of a backing file");
   return {};
 }
 
-Result<void> BackingFile::Sync() {
-  // Before the call: what is written meanwhile may or may not be part of it.
-  may_be_dirty_.store(false, std::memory_order_relaxed);
-  was_emptied_.store(false, std::memory_order_relaxed);
+Result<void> BackingFile::Sync(bool data_only) {
+  const uint64_t changes = changes_.load();
   const HostChange change{HostChange::Kind::kSync, number_, 0, 0, {}};
   if (observer_ != nullptr) {
     if (const int code = observer_->FailureOf(change); code != 0) return Failure(code, "injected");
   }
-  if (Repeat([&] { return fsync(fd_); }) != 0) return FailureFromErrno("fsync of a backing file");
+  if (Repeat([&] { return data_only ? fdatasync(fd_) : fsync(fd_); }) != 0) {
+    return FailureFromErrno("fsync of a backing file");
+  }
   if (observer_ != nullptr) observer_->OnChange(change);
+  // (Of two at once the earlier may come last: then one more than needed follows.)
+  synced_changes_.store(changes);
   return {};
 }
 
 Result<void> BackingFile::SyncIfDirty() {
-  const bool is_dirty = may_be_dirty_.load(std::memory_order_relaxed) || writers_.load() != 0;
-  return is_dirty ? Sync() : Result<void>();
-}
-
-void BackingFile::RemoveWriter() {
-  may_be_dirty_.store(true, std::memory_order_relaxed);
-  writers_.fetch_sub(1);
+  const bool is_dirty = is_written_past_us_.load() || changes_.load() != synced_changes_.load();
+  return is_dirty ? Sync(/*data_only=*/true) : Result<void>();
 }
 
 }  // namespace ingot

@@ -77,20 +77,13 @@ class BackingFile {
   // As futimens(2), with UTIME_NOW and UTIME_OMIT.
   Result<void> SetTimes(const struct timespec& atime, const struct timespec& mtime);
 
-  // Contents and size are durable when it returns. A failure is never repeated by itself, and what
-  // it lost is not known.
-  Result<void> Sync();
-  // Sync, if anything may have changed since the last one: by us, or by the kernel on behalf of
-  // somebody who has the file open for writing past us (AddWriter).
+  // Contents and size are durable when it returns; times, too, unless `data_only`. What a failure
+  // lost is not known.
+  Result<void> Sync(bool data_only);
+  // Sync of the data, if anything may have changed since the last one that succeeded.
   Result<void> SyncIfDirty();
-  void AddWriter() { writers_.fetch_add(1); }
-  void RemoveWriter();
-
-  [[nodiscard]] bool may_be_dirty() const { return may_be_dirty_.load(); }
-
-  // Was it cut to nothing since the last Sync? Whoever does that to write anew expects the old
-  // contents or the new ones after a crash, not an empty file.
-  [[nodiscard]] bool was_emptied() const { return was_emptied_.load(std::memory_order_relaxed); }
+  // Somebody may write to it past us from now on. For good: a mapping outlives its handle.
+  void NotePastUs() { is_written_past_us_.store(true); }
 
  private:
   Result<void> Note(const HostChange& change);
@@ -98,9 +91,11 @@ class BackingFile {
   const int fd_;
   const uint64_t number_;
   HostObserver* const observer_;
-  std::atomic<bool> may_be_dirty_{true};  // nobody knows what was done before it was opened
-  std::atomic<bool> was_emptied_{false};
-  std::atomic<uint32_t> writers_{0};
+  // Changes begun, and how many of them the last sync found. One at first: nobody knows what was
+  // done before the file was opened.
+  std::atomic<uint64_t> changes_{1};
+  std::atomic<uint64_t> synced_changes_{0};
+  std::atomic<bool> is_written_past_us_{false};
 };
 
 }  // namespace ingot

@@ -3,6 +3,8 @@
 // docs/backed-files.md.
 #include "fs/core/backing_files.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 
 #include "pmemdev/base/log.h"
@@ -43,11 +45,17 @@ Result<std::unique_ptr<BackingFiles>> BackingFiles::Open(
 // --- spares ------------------------------------------------------------------------------------
 
 BackingFiles::Spare::~Spare() {
-  if (file_ != nullptr) owner_->GiveBack(std::move(file_));
+  if (file_ != nullptr) owner_->GiveBack(std::move(file_), is_touched_);
 }
 
 void BackingFiles::Spare::HandTo(Transaction& transaction) const {
   transaction.UnlistBackingFile(*owner_->ledger_, file_->number());
+}
+
+Result<void> BackingFiles::Spare::SetTimesToNow() {
+  struct timespec now {};
+  now.tv_nsec = UTIME_NOW;
+  return file_->SetTimes(now, now);
 }
 
 void BackingFiles::Spare::Keep() {
@@ -60,15 +68,24 @@ void BackingFiles::Spare::Keep() {
 }
 
 // Only what was never written may be another inode's: cutting it to nothing isn't durable, and
-// after a crash somebody would read what was in it.
-void BackingFiles::GiveBack(std::shared_ptr<BackingFile> file) {
+// after a crash somebody would read what was in it. (Where a commit's outcome is not known the
+// device is read-only, and nothing is deleted any more: the next mount knows whose the file is.)
+void BackingFiles::GiveBack(std::shared_ptr<BackingFile> file, bool is_touched) {
   const uint64_t number = file->number();
-  const bool is_empty = !file->may_be_dirty() && NoThrow([&]() -> Result<void> {
-                                                   const std::lock_guard lock(mutex_);
-                                                   spares_.push_back(std::move(file));
-                                                   return {};
-                                                 }).has_value();
-  if (!is_empty) ledger_->Abandon(number);
+  const bool is_back = !is_touched && CheckWritable() && NoThrow([&]() -> Result<void> {
+                                                           const std::lock_guard lock(mutex_);
+                                                           spares_.push_back(std::move(file));
+                                                           return {};
+                                                         }).has_value();
+  if (!is_back) ledger_->Abandon(number);
+}
+
+Result<void> BackingFiles::CheckWritable() const {
+  const Device& device = allocator_.device();
+  if (directory_->read_only() || device.mapping().read_only() || !device.writable()) {
+    return Failure(EROFS);
+  }
+  return {};
 }
 
 std::shared_ptr<BackingFile> BackingFiles::PopSpare() {
@@ -85,6 +102,7 @@ Result<void> BackingFiles::Synced(Result<void> result) {
 }
 
 Result<void> BackingFiles::MakeSpares(uint32_t count) {
+  TRY(CheckWritable());
   if (host_failed_) return Failure(EIO, "a sync of the backing directory failed before");
   BackingLedger::Places places = ledger_->Reserve(count);
   if (!places) return Failure(ENOSPC, "the ledger of backing files is full");
@@ -111,7 +129,7 @@ Result<void> BackingFiles::CreateSpares(uint64_t first, uint32_t count) {
   std::vector<std::shared_ptr<BackingFile>> made;
   for (uint64_t number = first; number < first + count; ++number) {
     made.push_back(TRY(directory_->Create(number)));
-    TRY(Synced(made.back()->Sync()));
+    TRY(Synced(made.back()->Sync(/*data_only=*/false)));
   }
   TRY(Synced(directory_->Sync()));
   const std::lock_guard lock(mutex_);
@@ -148,7 +166,6 @@ std::shared_ptr<BackingFile> BackingFiles::Remember(std::shared_ptr<BackingFile>
   if (recent_.size() > kMaxRecent) {
     oldest = std::move(recent_.front());
     recent_.pop_front();
-    std::erase_if(open_, [](const auto& each) { return each.second.expired(); });
   }
   return file;
 }
@@ -157,6 +174,7 @@ void BackingFiles::Forget(uint64_t number) {
   std::shared_ptr<BackingFile> gone;  // let go after the mutex
   const std::lock_guard lock(mutex_);
   open_.erase(number);
+  emptied_.erase(number);
   const auto found = std::ranges::find(recent_, number, [](const auto& f) { return f->number(); });
   if (found == recent_.end()) return;
   gone = std::move(*found);
@@ -177,11 +195,17 @@ Result<struct stat> BackingFiles::Stat(uint64_t number) {
   return status;
 }
 
-void BackingFiles::Closed(uint64_t number) {
-  std::shared_ptr<BackingFile> file = Known(number);
-  if (file == nullptr || !file->was_emptied()) return;
+void BackingFiles::NoteEmptied(std::shared_ptr<BackingFile> file) {
   const std::lock_guard lock(mutex_);
-  to_sync_.push_back(std::move(file));
+  emptied_[file->number()] = std::move(file);
+}
+
+void BackingFiles::Closed(uint64_t number) {
+  const std::lock_guard lock(mutex_);
+  const auto found = emptied_.find(number);
+  if (found == emptied_.end()) return;
+  to_sync_.push_back(found->second);
+  emptied_.erase(found);
 }
 
 void BackingFiles::SyncClosed() {
@@ -189,6 +213,7 @@ void BackingFiles::SyncClosed() {
   {
     const std::lock_guard lock(mutex_);
     files.swap(to_sync_);
+    std::erase_if(open_, [](const auto& each) { return each.second.expired(); });
   }
   for (const auto& file : files) {
     if (const Result<void> synced = file->SyncIfDirty(); !synced) {
@@ -213,29 +238,46 @@ Result<void> BackingFiles::MakeRoom(bool space) {
   return FinishDeletions();
 }
 
+std::vector<uint64_t> BackingFiles::Unlink(const std::vector<uint64_t>& numbers) {
+  std::vector<uint64_t> gone;
+  for (const uint64_t number : numbers) {
+    Forget(number);
+    const Result<void> unlinked = directory_->Unlink(number);
+    if (unlinked) {
+      gone.push_back(number);
+      continue;
+    }
+    log::Warning("event=backing_file_not_deleted number={} error={} reason=\"{}\"", number,
+                 ErrnoName(unlinked.error().code), unlinked.error().context);
+  }
+  return gone;
+}
+
 Result<void> BackingFiles::FinishDeletions() {
+  TRY(CheckWritable());
   const std::vector<uint64_t> numbers = ledger_->TakeAbandoned();
   if (numbers.empty()) return {};
+  std::vector<uint64_t> gone;
   // Their space is wanted in any case; their numbers stay listed if the host can't be trusted.
   const Result<void> result = NoThrow([&]() -> Result<void> {
-    for (const uint64_t number : numbers) {
-      Forget(number);
-      TRY(directory_->Unlink(number));
-    }
+    std::vector<uint64_t> unlinked = Unlink(numbers);
     if (host_failed_) return Failure(EIO, "a sync of the backing directory failed before");
     TRY(Synced(directory_->Sync()));
     Transaction transaction(allocator_, reader_);
-    for (const uint64_t number : numbers) transaction.UnlistBackingFile(*ledger_, number);
-    return transaction.Commit();
+    for (const uint64_t number : unlinked) transaction.UnlistBackingFile(*ledger_, number);
+    TRY(transaction.Commit());
+    gone.swap(unlinked);
+    return {};
   });
   // Still listed: with the next ones, or by the next mount.
-  if (!result) {
-    for (const uint64_t number : numbers) ledger_->Abandon(number);
+  for (const uint64_t number : numbers) {
+    if (std::ranges::find(gone, number) == gone.end()) ledger_->Abandon(number);
   }
   return result;
 }
 
 Result<void> BackingFiles::Upkeep() {
+  TRY(CheckWritable());
   SyncClosed();
   const std::lock_guard lock(upkeep_mutex_);
   TRY(FinishDeletions());

@@ -29,14 +29,21 @@ class BackingFiles {
   ~BackingFiles();
   BackingFiles(const BackingFiles&) = delete;
 
-  // An empty, durable file that the ledger lists; given back by the destructor unless an inode got
-  // it. Move-only.
+  // An empty, durable file that the ledger lists. The destructor gives it back if file() was never
+  // asked for, or else has it deleted, unless an inode got it. Move-only.
   class Spare {
    public:
     ~Spare();
     Spare(Spare&& other) noexcept = default;
     Spare& operator=(Spare&&) = delete;
-    [[nodiscard]] BackingFile& file() const { return *file_; }
+    [[nodiscard]] uint64_t number() const { return file_->number(); }
+    // To be written.
+    [[nodiscard]] BackingFile& file() {
+      is_touched_ = true;
+      return *file_;
+    }
+    // A file is as old as its inode, not as the spare.
+    Result<void> SetTimesToNow();
     // The inode's transaction takes the number out of the ledger.
     void HandTo(Transaction& transaction) const;
     // After that has committed.
@@ -48,6 +55,7 @@ class BackingFiles {
         : owner_(&owner), file_(std::move(file)) {}
     BackingFiles* owner_;
     std::shared_ptr<BackingFile> file_;
+    bool is_touched_ = false;
   };
   // Makes some if there is none, which costs the host an fsync. ENOSPC, EROFS and what the host
   // says; the caller can do without. May wait.
@@ -63,13 +71,21 @@ class BackingFiles {
   [[nodiscard]] bool List(Transaction& transaction, uint64_t number);
   // Finishes deletions if the ledger is nearly full, or always if `space` is wanted. May wait.
   Result<void> MakeRoom(bool space);
+  // What `call` returns, a Result; if that is ENOSPC, once more after deletions were finished.
+  template <typename Call>
+  auto WithRoom(Call&& call) -> decltype(call()) {
+    auto result = call();
+    if (result.error_code() != ENOSPC || !MakeRoom(/*space=*/true)) return result;
+    return call();
+  }
 
-  // The file is in nobody's use any more. If it was cut to nothing before it was written, the next
-  // Upkeep syncs it: whoever rewrites a file so expects old or new contents after a crash.
+  // The file was cut to nothing: after its last close (Closed) the next Upkeep syncs it, because
+  // whoever rewrites a file so expects old or new contents after a crash.
+  void NoteEmptied(std::shared_ptr<BackingFile> file);
   void Closed(uint64_t number);
 
   // Deletes what no inode has any more, makes that durable, frees the numbers, and fills the spares
-  // up. Now and then, and soon after the waker was called.
+  // up. Now and then, and soon after the waker was called. EROFS: nothing was done.
   Result<void> Upkeep();
   // Called, from any thread and with locks held, when there is something to delete. Must only wake.
   void set_waker(std::function<void()> waker) { ledger_->set_waker(std::move(waker)); }
@@ -90,7 +106,11 @@ class BackingFiles {
   Result<void> FinishDeletions();
   void SyncClosed();
   Result<void> Synced(Result<void> result);
-  void GiveBack(std::shared_ptr<BackingFile> file);
+  void GiveBack(std::shared_ptr<BackingFile> file, bool is_touched);
+  // EROFS: the volume or its device can't be written.
+  [[nodiscard]] Result<void> CheckWritable() const;
+  // Unlinks them; returns those that are gone. Others are listed as before.
+  std::vector<uint64_t> Unlink(const std::vector<uint64_t>& numbers);
   std::shared_ptr<BackingFile> Known(uint64_t number);
   // The one that everybody uses: `file`, unless another thread was faster.
   std::shared_ptr<BackingFile> Remember(std::shared_ptr<BackingFile> file);
@@ -110,6 +130,7 @@ class BackingFiles {
   // Every file that somebody holds, and the last few that anybody used.
   std::unordered_map<uint64_t, std::weak_ptr<BackingFile>> open_;
   std::deque<std::shared_ptr<BackingFile>> recent_;
+  std::unordered_map<uint64_t, std::shared_ptr<BackingFile>> emptied_;
   std::vector<std::shared_ptr<BackingFile>> to_sync_;
 };
 

@@ -38,9 +38,9 @@ void BackingLedger::Places::Drop() {
   ledger.reserved_ -= count_;
 }
 
-Result<std::unique_ptr<BackingLedger>> BackingLedger::Open(const BlockReader& reader) {
+Result<std::unique_ptr<BackingLedger>> BackingLedger::Open(const BlockReader& reader)
+    ABSL_NO_THREAD_SAFETY_ANALYSIS {  // nobody else has it yet
   std::unique_ptr<BackingLedger> ledger(new BackingLedger());
-  const MutexLock lock(ledger->mutex_);
   TRY(reader.Copy(kPage, kIdentity, WritableBytesOf(ledger->now_)));
   const media::BackingLedger& now = ledger->now_;
   if (now.next_number == 0) return Damaged("next_number");
@@ -76,6 +76,7 @@ void BackingLedger::Abandon(uint64_t number) {
   const MutexLock lock(mutex_);
   CHECK(abandoned_.size() < media::kLedgerPlaces, "backing file {}", number);
   abandoned_.push_back(number);
+  if (waker_) waker_();
 }
 
 void BackingLedger::set_waker(std::function<void()> waker) {
@@ -106,10 +107,10 @@ Result<void> BackingLedger::Edit(const LedgerChange& change) {
     CHECK(change.hand_out_from >= now_.next_number, "backing file {}", change.hand_out_from);
     after_.next_number = change.hand_out_from + change.hand_out;
   }
-  auto place = after_.numbers.begin();
-  const auto list = [&](uint64_t number) {
-    place = std::find(place, after_.numbers.end(), uint64_t{0});
-    CHECK(place != after_.numbers.end(), "backing file {}: no place was reserved", number);
+  std::span<uint64_t> places(after_.numbers);
+  const auto list = [&places](uint64_t number) {
+    const auto place = std::ranges::find(places, uint64_t{0});
+    CHECK(place != places.end(), "backing file {}: no place was reserved", number);
     *place = number;
   };
   for (const uint64_t number : change.list) list(number);

@@ -49,9 +49,9 @@ Result<void> Core::SyncBacked(InodeNumber number) {
   std::shared_ptr<BackingFile> file;
   {
     const SharedInodeLock lock(locks, number);
-    const media::Inode inode = TRY(reader.ReadInode(number));
-    if (inode.body_form != media::BodyForm::kBacked) return {};
-    file = TRY(FileOf(inode));
+    const Result<media::Inode> inode = reader.ReadInode(number);
+    if (!inode || inode->body_form != media::BodyForm::kBacked) return {};
+    file = TRY(FileOf(*inode));
   }
   return file->SyncIfDirty();
 }

@@ -91,7 +91,12 @@ Result<uint64_t> FileData::CopyFromBacked(const media::Inode& source, uint64_t f
   if (target.body_form == media::BodyForm::kBacked) {
     const Change change{.number = to, .drop_capability = HasFileCapability(target)};
     target = TRY(DropPrivileges(change, target));
-    return TRY(core_.FileOf(target))->CopyFrom(*file, from_offset, to_offset, part.size_bytes);
+    const auto to_file = TRY(core_.FileOf(target));
+    const uint64_t copied = TRY(core_.backing->WithRoom([&] {
+      return to_file->CopyFrom(*file, from_offset, to_offset, part.size_bytes);
+    }));
+    if (copied == 0) return Failure(EIO, "a backing file became shorter");
+    return copied;
   }
   if (!buffer) buffer = std::make_unique_for_overwrite<std::byte[]>(kBufferSize);
   const uint64_t got = TRY(file->Read(from_offset, {buffer.get(), size_bytes}));

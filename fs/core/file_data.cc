@@ -35,8 +35,12 @@ Result<std::shared_ptr<BackingFile>> FileData::BackingFileOf(InodeNumber number)
   return core_.FileOf(inode);
 }
 
-Result<void> FileData::Sync(InodeNumber number) {
-  return core_.SyncBacked(number);
+// Always: stores through mappings make a file dirty unseen.
+Result<void> FileData::Sync(InodeNumber number, bool data_only) {
+  if (core_.backing == nullptr) return {};
+  Result<std::shared_ptr<BackingFile>> file = BackingFileOf(number);
+  if (file.error_code() == EINVAL) return {};
+  return TRY(std::move(file))->Sync(data_only);
 }
 
 Result<media::Inode> FileData::OpenForChange(InodeNumber number, bool allow_append_only) {

@@ -87,7 +87,7 @@ class FileData {
   Result<uint64_t> SeekHole(InodeNumber inode, uint64_t offset);
 
   // fsync: of backed files the host's, all else is durable already. Holds no lock meanwhile.
-  Result<void> Sync(InodeNumber inode);
+  Result<void> Sync(InodeNumber inode, bool data_only);
   // EOPNOTSUPP, EIO: as Core::FileOf; EINVAL: it isn't backed. Takes the lock shortly.
   Result<std::shared_ptr<BackingFile>> BackingFileOf(InodeNumber inode);
   // Gives the file a backing file (true) if the pool has such; false: it has one already. EINVAL:

@@ -70,7 +70,9 @@ Result<void> FileData::Fallocate(InodeNumber number, uint32_t mode, uint64_t off
     inode = TRY(core_.reader.ReadInode(number));
   }
   if (inode.body_form == media::BodyForm::kBacked) {
-    return backed::Fallocate(*TRY(core_.FileOf(inode)), mode, offset, size_bytes);
+    const auto file = TRY(core_.FileOf(inode));
+    return core_.backing->WithRoom(
+        [&] { return backed::Fallocate(*file, mode, offset, size_bytes); });
   }
 
   if (inode.body_form != media::BodyForm::kTree && inode.size_bytes <= InlineRoom(inode)) {

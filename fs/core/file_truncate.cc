@@ -16,7 +16,12 @@ Result<void> FileData::Truncate(InodeNumber number, uint64_t size_bytes, bool ki
   const Change change{number, kill_privileges, HasFileCapability(inode)};
   if (inode.body_form == media::BodyForm::kBacked) {
     (void)TRY(DropPrivileges(change, inode));
-    return TRY(core_.FileOf(inode))->Resize(size_bytes);
+    auto file = TRY(core_.FileOf(inode));
+    TRY(file->Resize(size_bytes));
+    if (size_bytes != 0) return {};
+    core_.backing->NoteEmptied(std::move(file));
+    if (core_.inodes.Opens(number) == 0) core_.backing->Closed(inode.backing_file);
+    return {};
   }
   if (size_bytes <= inode.size_bytes) return Shrink(change, size_bytes);
   const bool leaves_inline =

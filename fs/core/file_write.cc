@@ -66,14 +66,9 @@ Result<media::Inode> FileData::DropPrivileges(const Change& change, const media:
 
 Result<uint64_t> FileData::WriteBacked(BackingFile& file, const Change& change, uint64_t offset,
                                        std::span<const std::byte> from) {
-  const auto write = [&] { return change.append ? file.Append(from) : file.Write(offset, from); };
-  Result<uint64_t> written = write();
-  if (written.error_code() == ENOSPC) {
-    // Deleted files may be all that is in the way.
-    TRY(core_.backing->MakeRoom(/*space=*/true));
-    written = write();
-  }
-  if (written && change.sync) TRY(file.Sync());
+  const Result<uint64_t> written = core_.backing->WithRoom(
+      [&] { return change.append ? file.Append(from) : file.Write(offset, from); });
+  if (written && change.sync) TRY(file.Sync(/*data_only=*/true));
   return written;
 }
 

@@ -77,7 +77,12 @@ class Names {
 
   // open(2) and release: counts the handle; the last release of an orphan frees it, as Forget().
   Result<void> Open(InodeNumber inode);
-  void Release(InodeNumber inode) noexcept;
+  void Release(InodeNumber inode) noexcept {
+    if (DropOpen(inode)) AfterLastClose(inode);
+  }
+  // Its two halves: the count (true: it was the last), which takes no lock, and what follows.
+  bool DropOpen(InodeNumber inode) noexcept { return core_.inodes.RemoveOpen(inode) == 0; }
+  void AfterLastClose(InodeNumber inode) noexcept;
 
  private:
   struct RenamePlan;

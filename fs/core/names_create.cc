@@ -121,10 +121,7 @@ std::optional<BackingFiles::Spare> Names::SpareFor(InodeNumber parent, std::stri
   if (!wanted) return std::nullopt;
   Result<BackingFiles::Spare> spare = core_.backing->TakeSpare();
   if (!spare) return std::nullopt;
-  const struct timespec now {
-    0, UTIME_NOW
-  };
-  if (!spare->file().SetTimes(now, now)) return std::nullopt;
+  if (!spare->SetTimesToNow()) return std::nullopt;
   return std::move(*spare);
 }
 
@@ -132,7 +129,7 @@ void Names::GiveSpare(Transaction& transaction, media::Inode& inode,
                       const std::optional<BackingFiles::Spare>& spare) {
   if (!spare) return;
   inode.body_form = media::BodyForm::kBacked;
-  inode.backing_file = spare->file().number();
+  inode.backing_file = spare->number();
   spare->HandTo(transaction);
 }
 

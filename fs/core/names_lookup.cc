@@ -134,8 +134,7 @@ Result<void> Names::Open(InodeNumber number) {
   return {};
 }
 
-void Names::Release(InodeNumber inode) noexcept {
-  if (core_.inodes.RemoveOpen(inode) != 0) return;
+void Names::AfterLastClose(InodeNumber inode) noexcept {
   data_.Closed(inode);
   ReclaimIfUnreferenced(inode);
 }

@@ -115,6 +115,7 @@ Result<void> Names::Rename(InodeNumber parent, std::string_view name, InodeNumbe
     const RenamePlan plan = TRY(PlanRename(parent, name, new_parent, new_name, flags));
     // Whoever replaces a file expects the old or the new contents after a crash.
     if (plan.target && plan.source.type == DT_REG) TRY(core_.SyncBacked(plan.source.inode));
+    if (plan.exchange() && plan.target->type == DT_REG) TRY(core_.SyncBacked(plan.target->inode));
     std::optional<MutexLock> tree_lock;
     if (plan.ChangesTree()) {
       tree_lock.emplace(core_.rename_mutex);

@@ -26,7 +26,7 @@ Result<Names::LeftOver> Names::DropName(Transaction& transaction, media::Inode& 
   return LeftOver{.to_reclaim = !referenced};
 }
 
-// By what is known for nothing: asking the host costs more than the guess is worth, once a name.
+// A backed file's size costs a question to the host.
 bool Names::IsSmallFile(const media::Inode& inode) {
   if (core_.backing == nullptr || !S_ISREG(inode.mode)) return false;
   if (inode.body_form != media::BodyForm::kBacked) return inode.size_bytes < kDirectFromBytes;

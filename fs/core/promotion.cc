@@ -13,6 +13,9 @@ namespace ingot {
 namespace {
 
 constexpr uint64_t kCopyBytes = 1 << 20;
+// A write that crosses 1 MiB pays for copying that much. Larger files stayed in extents for want of
+// space or because direct=never; they move when somebody asks for it (MakeDirect).
+constexpr uint64_t kMaxBytesByTheWay = uint64_t{16} << 20;
 
 struct timespec TimeSpecOf(int64_t seconds, uint32_t nanoseconds) {
   struct timespec time {};
@@ -73,7 +76,7 @@ Result<void> CopyContents(const Core& core, const media::Inode& inode, BackingFi
 bool FileData::WantsBacking(const media::Inode& inode, uint64_t size_bytes) const {
   if (core_.backing == nullptr || inode.body_form == media::BodyForm::kBacked) return false;
   if (core_.direct.load(std::memory_order_relaxed) == DirectMode::kNever) return false;
-  if (IsAtomic(core_, inode)) return false;
+  if (IsAtomic(core_, inode) || inode.page_count * kPageSize > kMaxBytesByTheWay) return false;
   return std::max(size_bytes, inode.size_bytes) > kDirectFromBytes ||
          (inode.flags & media::kInodeDax) != 0;
 }
@@ -105,8 +108,11 @@ Result<void> FileData::Promote(InodeNumber number) {
   BackingFiles::Spare spare = TRY(core_.backing->TakeSpare());
   {
     const media::Inode before = TRY(core_.reader.ReadInode(number));
-    TRY(CopyContents(core_, before, spare.file()));
-    TRY(spare.file().Sync());
+    // Without a name, what is left of its extents would be taken for a file that is to go.
+    if (before.links == 0 && before.tree_height != 0) return Failure(EAGAIN, "too scattered");
+    BackingFile& file = spare.file();
+    TRY(core_.backing->WithRoom([&] { return CopyContents(core_, before, file); }));
+    TRY(file.Sync(/*data_only=*/false));
   }
   placement_->reservations().Drop(number);
   bool is_done = false;
@@ -116,10 +122,9 @@ Result<void> FileData::Promote(InodeNumber number) {
     TRY(transaction.AdjustOrphans(GroupOf(PageOf(number)), 0));
     if (inode.body_form == media::BodyForm::kInline) StoreInline(inode, {});
     inode.body_form = media::BodyForm::kBacked;
-    inode.backing_file = spare.file().number();
+    inode.backing_file = spare.number();
     inode.size_bytes = 0;
     is_done = TRY(FreeBehind(transaction, inode, FilePage(0)));
-    // Without a name it would be taken for one that is only to be freed.
     if (!is_done && inode.links == 0) return Failure(EAGAIN, "too scattered");
     if (!is_done) {
       inode.flags |= media::kInodeOrphan;

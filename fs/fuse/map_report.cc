@@ -63,7 +63,7 @@ std::string WhyNotDirect(Session& session, const Attributes& attributes) {
   if (session.passthrough() == nullptr) {
     return "a device pool has no backing files; mappings go through the page cache";
   }
-  const std::string why_not = session.passthrough()->State().why_not;
+  const std::string why_not = session.passthrough()->WhyNot();
   if (!why_not.empty()) return why_not;
   if (attributes.is_backed) return "";
   return "the file is in the extent store. Hint: chattr +x FILE";
@@ -97,7 +97,8 @@ Result<std::string> MapReport(Session& session, InodeNumber inode) {
   report.Add("unwritten_bytes", sums.unwritten_bytes);
   report.Add("huge_page_bytes", sums.huge_bytes);
   report.Add("inline",
-             sums.extents == 0 && attributes.size_bytes != 0 && attributes.page_count == 0);
+             sums.extents == 0 && attributes.size_bytes != 0 && attributes.page_count == 0 &&
+                 !attributes.is_backed);
   const std::string why_not = WhyNotDirect(session, attributes);
   report.Add("direct", why_not.empty());
   if (!why_not.empty()) report.Add("why_not_direct", why_not);

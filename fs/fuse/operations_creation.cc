@@ -27,7 +27,7 @@ bool IsLikelyMapped(int flags) {
 
 void ChooseMode(Request& request, const Attributes& made, fuse_file_info& file) {
   if (Passthrough* const passthrough = request.session().passthrough()) {
-    passthrough->OpenNew(request.raw(), made, file);
+    passthrough->OpenNew(made, file);
   } else {
     ChooseOpenMode(file, request.session().options().cache, made.size_bytes);
   }

@@ -11,7 +11,7 @@ namespace {
 Result<void> Open(Request& request, fuse_ino_t number, fuse_file_info* file) {
   const InodeNumber inode(number);
   if (Passthrough* const passthrough = request.session().passthrough()) {
-    const bool is_news = TRY(passthrough->Open(request.raw(), inode, *file));
+    const bool is_news = TRY(passthrough->Open(inode, *file));
     if (is_news) request.session().InvalidateAttributes(inode);
     request.Opened(inode, *file);
     return {};
@@ -36,8 +36,8 @@ Result<void> Release(Request& request, fuse_ino_t inode, fuse_file_info* file) {
 }
 
 // Only directory pools have it: of all else, what was answered is durable.
-Result<void> Fsync(Request& request, fuse_ino_t inode, int, fuse_file_info*) {
-  TRY(request.volume().data().Sync(InodeNumber(inode)));
+Result<void> Fsync(Request& request, fuse_ino_t inode, int data_only, fuse_file_info*) {
+  TRY(request.volume().data().Sync(InodeNumber(inode), data_only != 0));
   request.Done();
   return {};
 }

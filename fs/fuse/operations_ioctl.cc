@@ -14,6 +14,7 @@
 #include "fs/fuse/request.h"
 #include "fs/fuse/session.h"
 #include "pmemdev/base/fields.h"
+#include "pmemdev/base/log.h"
 
 namespace ingot {
 namespace {
@@ -41,13 +42,23 @@ Result<void> GetFlags(Request& request, InodeNumber inode) {
 // do that: contents move at once, and the first open after all handles were closed maps them.
 Result<void> ApplyFlags(Request& request, InodeNumber inode, uint32_t known, uint32_t flags) {
   Volume& volume = request.volume();
+  // Whoever has it open for writing past the daemon would not be bound by these.
+  constexpr uint32_t kDaemonsBusiness = media::kInodeAppendOnly | media::kInodeSync;
+  const Passthrough* const passthrough = request.session().passthrough();
+  if (passthrough != nullptr && (flags & known & kDaemonsBusiness) != 0 &&
+      passthrough->HasWriter(inode)) {
+    return Failure(EBUSY);
+  }
   TRY(volume.attributes().SetFlags(inode, known, flags));
   const bool wants_direct = (flags & media::kInodeDax) != 0 && volume.core().backing != nullptr &&
                             volume.core().direct.load() != DirectMode::kNever;
   if (!wants_direct || !S_ISREG(TRY(volume.attributes().Get(inode)).mode)) return {};
-  const Result<bool> made = volume.data().MakeDirect(inode);
-  // Atomic files keep the flag for the day on which they are no longer atomic.
-  return made || made.error().code == EINVAL ? Result<void>() : Failure(made.error().code);
+  // The flag is set, and the next write tries again; `ingot map` says how it is.
+  if (const Result<bool> made = volume.data().MakeDirect(inode); !made) {
+    log::Info("event=not_made_direct inode={} error={} reason=\"{}\"", inode.value,
+              ErrnoName(made.error().code), made.error().context);
+  }
+  return {};
 }
 
 Result<void> SetFlags(Request& request, InodeNumber inode, std::span<const std::byte> argument) {

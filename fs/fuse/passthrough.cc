@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The table, and the words of the reply. The table's mutex is taken before an inode's stripe.
+// The table, and the words of the reply. A shard's mutex is taken before an inode's stripe, which
+// is then only taken shared.
 #include "fs/fuse/passthrough.h"
 
 #include <fcntl.h>
@@ -18,7 +19,14 @@ enum HandleBits : uint64_t {
   kWriter = 1 << 1,
 };
 
-// FUSE_DEV_IOC_BACKING_CLOSE of linux/fuse.h, which Debian 12's doesn't have yet.
+// FUSE_DEV_IOC_BACKING_OPEN and _CLOSE of linux/fuse.h, which Debian 12's doesn't have yet.
+// (libfuse's calls want a request, and lose the error.)
+struct BackingMap {
+  int32_t fd;
+  uint32_t flags;
+  uint64_t padding;
+};
+constexpr unsigned long kBackingOpen = _IOW(229, 1, BackingMap);
 constexpr unsigned long kBackingClose = _IOW(229, 2, uint32_t);
 
 // The kernel opens the backing file with the user's flags, so that O_APPEND stays even if fcntl
@@ -28,16 +36,30 @@ bool AppendsThroughDaemon(int flags) {
   return (flags & O_ACCMODE) == O_WRONLY && (flags & O_APPEND) != 0;
 }
 
-void FillReply(fuse_file_info& file, int backing_id) {
+void FillReply(fuse_file_info& file, uint32_t backing_id) {
   file.fh = kPassthrough | (OpensForWriting(file.flags) ? uint64_t{kWriter} : 0);
-  file.backing_id = backing_id;
+  file.backing_id = static_cast<int32_t>(backing_id);
   file.direct_io = AppendsThroughDaemon(file.flags);
   file.keep_cache = 0;  // refused beside passthrough
   file.parallel_direct_writes = 0;
   file.noflush = 1;  // there is no page cache to be written back
 }
 
+bool OpensToMap(int flags) {
+  return (flags & O_ACCMODE) == O_RDWR;
+}
+
+// Backed files never have pages in the cache: the host has them.
+void ChooseWithout(const Attributes& attributes, CacheMode cache, fuse_file_info& file) {
+  ChooseOpenMode(file, attributes.is_backed ? CacheMode::kNone : cache, attributes.size_bytes);
+}
+
 }  // namespace
+
+Passthrough::Passthrough(Volume& volume, CacheMode cache)
+    : volume_(volume),
+      cache_(cache),
+      host_takes_direct_io_(volume.core().backing->directory().TakesDirectIo()) {}
 
 Passthrough::~Passthrough() = default;
 
@@ -46,131 +68,139 @@ void Passthrough::Start(int descriptor, std::string why_not) {
   why_not_ = std::move(why_not);
 }
 
-Result<bool> Passthrough::Add(fuse_req_t request, InodeNumber inode, fuse_file_info& file) {
-  auto found = entries_.find(inode.value);
-  if (found == entries_.end()) {
-    Entry entry;
-    entry.file = TRY(volume_.data().BackingFileOf(inode));
-    entry.backing_id = fuse_passthrough_open(request, entry.file->fd());
-    if (entry.backing_id <= 0) {
-      if (!refused_.exchange(true)) {
-        log::Warning("fuse: the kernel refused a backing file, no more are tried, inode={}",
-                     inode.value);
-      }
-      return false;
-    }
-    found = entries_.emplace(inode.value, std::move(entry)).first;
+uint32_t Passthrough::Register(const BackingFile& file) {
+  BackingMap map{.fd = file.fd(), .flags = 0, .padding = 0};
+  const int id = ioctl(descriptor_, kBackingOpen, &map);
+  if (id > 0) return static_cast<uint32_t>(id);
+  const int code = errno;
+  // Others (no memory, no descriptors) may pass.
+  const bool is_for_ever =
+      code == EPERM || code == ELOOP || code == ENOTTY || code == EOPNOTSUPP || code == ENOSYS;
+  if (is_for_ever && !refused_.exchange(true)) {
+    log::Warning("fuse: the kernel refused a backing file, no more are tried, error={}",
+                 ErrnoName(code));
   }
+  return 0;
+}
+
+Result<Passthrough::Entry*> Passthrough::EntryFor(Shard& shard, InodeNumber inode) {
+  const auto [found, is_new] = shard.entries.try_emplace(inode.value);
   Entry& entry = found->second;
-  FillReply(file, entry.backing_id);
-  ++entry.handles;
+  if (!is_new) return &entry;
+  Result<std::shared_ptr<BackingFile>> file =
+      NoThrow([&] { return volume_.data().BackingFileOf(inode); });
+  if (file) entry.backing_id = Register(**file);
+  if (entry.backing_id != 0) {
+    entry.file = std::move(*file);
+    return &entry;
+  }
+  shard.entries.erase(found);
+  if (!file) return tl::unexpected<Error>(file.error());
+  return nullptr;
+}
+
+Result<bool> Passthrough::Decide(Shard& shard, const Attributes& attributes, fuse_file_info& file) {
+  const InodeNumber inode = attributes.inode;
+  const bool have_others = shard.entries.contains(inode.value);
+  // The kernel wouldn't keep writers to the end of the file, or sync each write.
+  constexpr uint32_t kDaemonsBusiness = media::kInodeAppendOnly | media::kInodeSync;
+  if (have_others) {
+    // It must be as they are, and through such a mapping anything could be overwritten.
+    const bool append_only = (attributes.flags & media::kInodeAppendOnly) != 0;
+    if (append_only && OpensToMap(file.flags)) return Failure(EPERM);
+  } else {
+    if (!is_possible() || !attributes.is_backed) return false;
+    if ((attributes.flags & kDaemonsBusiness) != 0) return false;
+    if (volume_.core().inodes.Opens(inode) != 1) return false;
+  }
+  if ((file.flags & O_DIRECT) != 0 && !host_takes_direct_io_) return Failure(EINVAL);
+  // First what may find no memory: from the count on nothing fails.
+  if (OpensToMap(file.flags)) shard.mapped.insert(inode.value);
+  Entry* const entry = TRY(EntryFor(shard, inode));
+  if (entry == nullptr) return false;
+  FillReply(file, entry->backing_id);
+  ++entry->handles;
+  handles_.fetch_add(1);
   if ((file.fh & kWriter) != 0) {
-    ++entry.writers;
-    entry.file->AddWriter();
+    ++entry->writers;
+    entry->file->NotePastUs();
   }
   return true;
 }
 
-void Passthrough::Remove(InodeNumber inode, uint64_t handle) {
-  const auto found = entries_.find(inode.value);
-  CHECK(found != entries_.end(), "inode {}", inode.value);
+void Passthrough::Remove(Shard& shard, InodeNumber inode, uint64_t handle) {
+  const auto found = shard.entries.find(inode.value);
+  CHECK(found != shard.entries.end(), "inode {}", inode.value);
   Entry& entry = found->second;
-  if ((handle & kWriter) != 0) {
-    --entry.writers;
-    entry.file->RemoveWriter();
-  }
+  if ((handle & kWriter) != 0) --entry.writers;
+  handles_.fetch_sub(1);
   if (--entry.handles != 0) return;
-  // Not by libfuse, which wants a request for it. The id is in nobody's use: nothing can fail.
-  auto id = static_cast<uint32_t>(entry.backing_id);
-  (void)ioctl(descriptor_, kBackingClose, &id);
-  entries_.erase(found);
+  // The id is in nobody's use: nothing can fail.
+  (void)ioctl(descriptor_, kBackingClose, &entry.backing_id);
+  shard.entries.erase(found);
 }
 
-Result<bool> Passthrough::Decide(fuse_req_t request, const Attributes& attributes,
-                                 fuse_file_info& file) {
-  if (entries_.contains(attributes.inode.value)) return Add(request, attributes.inode, file);
-  // The kernel wouldn't keep writers to the end of the file, or sync each write.
-  constexpr uint32_t kDaemonsBusiness = media::kInodeAppendOnly | media::kInodeSync;
-  if (!is_possible() || !attributes.is_backed) return false;
-  if ((attributes.flags & kDaemonsBusiness) != 0) return false;
-  if (volume_.core().inodes.Opens(attributes.inode) != 1) return false;
-  return Add(request, attributes.inode, file);
-}
-
-// Backed files never have pages in the cache: the host has them.
-void Passthrough::ChooseWithout(const Attributes& attributes, fuse_file_info& file) const {
-  ChooseOpenMode(file, attributes.is_backed ? CacheMode::kNone : cache_, attributes.size_bytes);
-}
-
-Result<bool> Passthrough::Open(fuse_req_t request, InodeNumber inode, fuse_file_info& file) {
-  const MutexLock lock(mutex_);
+Result<bool> Passthrough::Open(InodeNumber inode, fuse_file_info& file) {
+  Shard& shard = ShardOf(inode);
+  const MutexLock lock(shard.mutex);
   TRY(volume_.names().Open(inode));
   const Result<bool> opened = NoThrow([&]() ABSL_NO_THREAD_SAFETY_ANALYSIS -> Result<bool> {
     // Read after it was counted: a file that is promoted later finds the handle.
     const Attributes attributes = TRY(volume_.attributes().Get(inode));
     TRY(CheckMayOpen(attributes, file.flags));
-    if (!TRY(Decide(request, attributes, file))) {
-      ChooseWithout(attributes, file);
-      return false;
-    }
-    return (file.flags & O_ACCMODE) == O_RDWR && NoteMapped(inode);
+    const bool was_mapped = shard.mapped.contains(inode.value);
+    if (TRY(Decide(shard, attributes, file))) return OpensToMap(file.flags) && !was_mapped;
+    ChooseWithout(attributes, cache_, file);
+    return false;
   });
+  // (Its last close may free it, but not here: the kernel looks it up, so that it has a reference.)
   if (!opened) volume_.names().Release(inode);
   return opened;
 }
 
-void Passthrough::OpenNew(fuse_req_t request, const Attributes& made, fuse_file_info& file) {
-  const MutexLock lock(mutex_);
-  const Result<void> opened = NoThrow([&]() ABSL_NO_THREAD_SAFETY_ANALYSIS -> Result<void> {
-    if ((file.flags & O_ACCMODE) == O_RDWR && made.is_backed) NoteMapped(made.inode);
-    if (!TRY(Decide(request, made, file))) ChooseWithout(made, file);
-    return {};
-  });
-  if (!opened) ChooseWithout(made, file);
+void Passthrough::OpenNew(const Attributes& made, fuse_file_info& file) {
+  Shard& shard = ShardOf(made.inode);
+  const MutexLock lock(shard.mutex);
+  const Result<bool> opened =
+      NoThrow([&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return Decide(shard, made, file); });
+  if (!opened || !*opened) ChooseWithout(made, cache_, file);
 }
 
 void Passthrough::Close(InodeNumber inode, uint64_t handle) noexcept {
+  bool is_last = false;
   if ((handle & kPassthrough) == 0) {
-    volume_.names().Release(inode);
-    return;
+    is_last = volume_.names().DropOpen(inode);
+  } else {
+    Shard& shard = ShardOf(inode);
+    const MutexLock lock(shard.mutex);
+    Remove(shard, inode, handle);
+    is_last = volume_.names().DropOpen(inode);
   }
-  const MutexLock lock(mutex_);
-  Remove(inode, handle);
-  volume_.names().Release(inode);
-}
-
-bool Passthrough::NoteMapped(InodeNumber inode) {
-  const bool is_first = mapped_.insert(inode.value).second;
-  mapped_count_.store(mapped_.size());
-  return is_first;
+  // It may wait for locks and for the host.
+  if (is_last) volume_.names().AfterLastClose(inode);
 }
 
 bool Passthrough::HasWriter(InodeNumber inode) const {
-  const MutexLock lock(mutex_);
-  const auto found = entries_.find(inode.value);
-  return found != entries_.end() && found->second.writers != 0;
+  const Shard& shard = ShardOf(inode);
+  const MutexLock lock(shard.mutex);
+  const auto found = shard.entries.find(inode.value);
+  return found != shard.entries.end() && found->second.writers != 0;
 }
 
 bool Passthrough::MayChangeUnseen(InodeNumber inode) const {
-  if (mapped_count_.load() == 0) return false;
-  const MutexLock lock(mutex_);
-  return mapped_.contains(inode.value);
+  const Shard& shard = ShardOf(inode);
+  const MutexLock lock(shard.mutex);
+  return shard.mapped.contains(inode.value);
 }
 
 void Passthrough::Forgotten(InodeNumber inode) noexcept {
-  if (mapped_count_.load() == 0) return;
-  const MutexLock lock(mutex_);
-  if (volume_.core().inodes.IsReferenced(inode)) return;
-  mapped_.erase(inode.value);
-  mapped_count_.store(mapped_.size());
+  Shard& shard = ShardOf(inode);
+  const MutexLock lock(shard.mutex);
+  if (!volume_.core().inodes.IsReferenced(inode)) shard.mapped.erase(inode.value);
 }
 
-PassthroughState Passthrough::State() const {
-  PassthroughState state;
-  state.why_not = refused_.load() ? "the kernel refused a backing file" : why_not_;
-  const MutexLock lock(mutex_);
-  for (const auto& [inode, entry] : entries_) state.handles += entry.handles;
-  return state;
+std::string Passthrough::WhyNot() const {
+  return refused_.load() ? "the kernel refused a backing file" : why_not_;
 }
 
 }  // namespace ingot

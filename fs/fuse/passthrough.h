@@ -22,15 +22,9 @@
 
 namespace ingot {
 
-// Why files are not mapped directly, for people; empty: they are, where they are backed.
-struct PassthroughState {
-  std::string why_not;
-  uint64_t handles = 0;  // counted now
-};
-
 class Passthrough {
  public:
-  Passthrough(Volume& volume, CacheMode cache) : volume_(volume), cache_(cache) {}
+  Passthrough(Volume& volume, CacheMode cache);
   ~Passthrough();
   Passthrough(const Passthrough&) = delete;
 
@@ -38,15 +32,17 @@ class Passthrough {
   // connection's, borrowed.
   void Start(int descriptor, std::string why_not);
   [[nodiscard]] bool is_possible() const { return why_not_.empty() && !refused_.load(); }
-  [[nodiscard]] PassthroughState State() const;
+  // Why nothing is mapped directly, for people; empty: what is backed can be.
+  [[nodiscard]] std::string WhyNot() const;
+  [[nodiscard]] uint64_t handles() const { return handles_.load(); }
 
-  // Counts the handle and fills what the reply says. The kernel's own request, for libfuse. ESTALE;
-  // EPERM: the file's flags forbid it; EIO: the backing file is missing. True: attributes that the
-  // kernel remembers must be forgotten first.
-  Result<bool> Open(fuse_req_t request, InodeNumber inode, fuse_file_info& file);
+  // Counts the handle and fills what the reply says. ESTALE; EPERM: the file's flags forbid it;
+  // EINVAL: O_DIRECT, and the host can't; EIO: the backing file is missing. True: attributes that
+  // the kernel remembers must be forgotten first.
+  Result<bool> Open(InodeNumber inode, fuse_file_info& file);
   // The same for a file just made, whose handle the core has counted already. Never an error: it
   // then goes through the daemon.
-  void OpenNew(fuse_req_t request, const Attributes& made, fuse_file_info& file);
+  void OpenNew(const Attributes& made, fuse_file_info& file);
   // At RELEASE, and when the reply was refused. Gives the core's count back, too.
   void Close(InodeNumber inode, uint64_t handle) noexcept;
 
@@ -60,33 +56,39 @@ class Passthrough {
  private:
   struct Entry {
     std::shared_ptr<BackingFile> file;
-    int backing_id = 0;
+    uint32_t backing_id = 0;
     uint32_t handles = 0;
     uint32_t writers = 0;
   };
+  // Inodes are spread over these, so that an open that waits for one of them holds up few others.
+  struct Shard {
+    mutable Mutex mutex;
+    std::unordered_map<uint64_t, Entry> entries ABSL_GUARDED_BY(mutex);
+    std::unordered_set<uint64_t> mapped ABSL_GUARDED_BY(mutex);  // opened read-write so
+  };
+  static constexpr size_t kShards = 64;
+  [[nodiscard]] Shard& ShardOf(InodeNumber inode) const { return shards_[inode.value % kShards]; }
 
-  // Adds a handle to the inode's entry, made if there is none. False: the kernel refused the file.
-  Result<bool> Add(fuse_req_t request, InodeNumber inode, fuse_file_info& file)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Remove(InodeNumber inode, uint64_t handle) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // With passthrough (true), because the others are or because it is the first handle of one that
-  // is to be so. The core has counted it.
-  Result<bool> Decide(fuse_req_t request, const Attributes& attributes, fuse_file_info& file)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // False: it was so already.
-  bool NoteMapped(InodeNumber inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void ChooseWithout(const Attributes& attributes, fuse_file_info& file) const;
+  // Decides, under the shard's lock, for a handle that the core has counted: passthrough (true)
+  // because the others have it, or because it is the only one of a file that may.
+  Result<bool> Decide(Shard& shard, const Attributes& attributes, fuse_file_info& file)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mutex);
+  // The inode's entry, made if there is none. Null: the kernel refused the file.
+  Result<Entry*> EntryFor(Shard& shard, InodeNumber inode)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mutex);
+  void Remove(Shard& shard, InodeNumber inode, uint64_t handle)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mutex);
+  // The backing id; 0: refused.
+  uint32_t Register(const BackingFile& file);
 
   Volume& volume_;
   const CacheMode cache_;
+  const bool host_takes_direct_io_;
   int descriptor_ = -1;
   std::string why_not_ = "the mount is not ready";
   std::atomic<bool> refused_{false};  // the kernel did, in a way that it will always do
-
-  mutable Mutex mutex_;
-  std::unordered_map<uint64_t, Entry> entries_ ABSL_GUARDED_BY(mutex_);
-  std::unordered_set<uint64_t> mapped_ ABSL_GUARDED_BY(mutex_);  // opened read-write so
-  std::atomic<size_t> mapped_count_{0};
+  std::atomic<uint64_t> handles_{0};
+  std::unique_ptr<Shard[]> shards_ = std::make_unique<Shard[]>(kShards);
 };
 
 }  // namespace ingot

@@ -80,7 +80,7 @@ void Request::None() {
 void Request::Entry(const Attributes& attributes) {
   fuse_entry_param entry = ToEntry(attributes);
   entry.attr_timeout = session_.AttributeTimeoutOf(attributes);
-  if (fuse_reply_entry(Take(), &entry) != 0) volume().names().Forget(attributes.inode, 1);
+  if (fuse_reply_entry(Take(), &entry) != 0) session_.Forget(attributes.inode, 1);
 }
 
 void Request::NoEntry() {
@@ -94,7 +94,7 @@ void Request::Created(const Attributes& attributes, const fuse_file_info& file) 
   entry.attr_timeout = session_.AttributeTimeoutOf(attributes);
   if (fuse_reply_create(Take(), &entry, &file) == 0) return;
   session_.CloseHandle(attributes.inode, file.fh);
-  volume().names().Forget(attributes.inode, 1);
+  session_.Forget(attributes.inode, 1);
 }
 
 void Request::Opened(InodeNumber inode, const fuse_file_info& file) {

@@ -31,8 +31,6 @@ class Request {
   [[nodiscard]] uint32_t umask() const;
   [[nodiscard]] pid_t pid() const;
   [[nodiscard]] Operation operation() const { return operation_; }
-  // For libfuse's functions about a request that is not answered yet.
-  [[nodiscard]] fuse_req_t raw() const { return request_; }
 
   // False if the filesystem was shut down; the request is then answered already.
   [[nodiscard]] bool Admit();

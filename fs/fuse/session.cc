@@ -83,6 +83,8 @@ void Session::Init(void* self, fuse_conn_info* connection) noexcept {
     const Wanted wanted{session.WantsIoUring(), session.passthrough_ != nullptr &&
                                                     session.options_.direct != DirectMode::kNever};
     session.negotiated_ = Negotiate(*connection, wanted);
+    // Before the answer: rings serve from then on.
+    TRY(session.StartPassthrough());
     return {};
   });
   session.initialised_.store(true);
@@ -129,7 +131,6 @@ Result<void> Session::AnswerInit() {
     return Failure(received < 0 ? -received : EIO, TakeFuseMessage("FUSE handshake"));
   }
   TRY(init_result_);
-  TRY(StartPassthrough());
   // libfuse sets the rings up while it answers, each with a thread, and carries on without them if
   // it can't: without threads there are no rings.
   const std::set<std::string> threads = ThreadIds();

@@ -133,7 +133,7 @@ class DirectMount : public testing::Test {
     if (mount.error_code() == EPERM) GTEST_SKIP() << "mounts are not allowed here";
     ASSERT_TRUE(mount) << Describe(mount.error());
     mount_ = std::move(*mount);
-    const std::string why_not = mount_->session().passthrough()->State().why_not;
+    const std::string why_not = mount_->session().passthrough()->WhyNot();
     if (!why_not.empty()) GTEST_SKIP() << why_not;
   }
 
@@ -268,6 +268,41 @@ TEST_F(DirectMount, ChattrMakesAFileDirect) {
   EXPECT_STREQ(got, "text");
 }
 
+TEST_F(DirectMount, FsyncReachesTheHostThoughOnlyAMappingIsLeft) {
+  auto writer = std::make_unique<Descriptor>(Path("db"), O_RDWR | O_CREAT);
+  ASSERT_EQ(ftruncate(writer->get(), 2 * kMiB), 0);
+  const Map map(writer->get(), 2 * kMiB);
+  writer.reset();
+  const Descriptor reader(Path("db"), O_RDONLY);
+  const uint64_t before = Requests(Operation::kFsync);
+  for (int i = 0; i < 2; ++i) {
+    map.at()[i] = 'x';
+    ASSERT_EQ(fsync(reader.get()), 0);
+  }
+  EXPECT_EQ(Requests(Operation::kFsync), before + 2);
+}
+
+TEST_F(DirectMount, WritesTakeSetIdBitsAndCapabilities) {
+  constexpr char kCapability[] =
+      "\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00"
+      "\x00\x00\x00\x00\x00\x00\x00\x00";
+  const Descriptor file(Path("tool"), O_RDWR | O_CREAT, 0755);
+  ASSERT_EQ(write(file.get(), "#!", 2), 2);
+  ASSERT_TRUE(IsDirect(Path("tool")));
+  ASSERT_EQ(setxattr(Path("tool").c_str(), "security.capability", kCapability, 20, 0), 0);
+  ASSERT_EQ(pwrite(file.get(), "##", 2, 0), 2);
+  EXPECT_LT(getxattr(Path("tool").c_str(), "security.capability", nullptr, 0), 0);
+}
+
+TEST_F(DirectMount, AppendOnlyFilesAreNotOpenedToBeMapped) {
+  const Descriptor file(Path("log"), O_RDWR | O_CREAT);
+  ASSERT_EQ(write(file.get(), "line", 4), 4);
+  constexpr int kAppendFlag = 0x20;
+  int flags = kAppendFlag;
+  EXPECT_EQ(ioctl(file.get(), _IOW('f', 2, long), &flags), -1) << "a writer goes past the daemon";
+  EXPECT_EQ(errno, EBUSY);
+}
+
 // Rule B4: the kernel refuses a mixture of handles with EIO; nobody may ever see that.
 TEST_F(DirectMount, OpensInEveryOrderNeverFail) {
   constexpr int kThreads = 4, kRounds = 400, kFiles = 3;
@@ -313,10 +348,10 @@ TEST_F(DirectMount, OpensInEveryOrderNeverFail) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(failures.load(), 0);
   // RELEASE comes some time after close.
-  for (int i = 0; i < 100 && mount_->session().passthrough()->State().handles != 0; ++i) {
+  for (int i = 0; i < 100 && mount_->session().passthrough()->handles() != 0; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
-  EXPECT_EQ(mount_->session().passthrough()->State().handles, 0u);
+  EXPECT_EQ(mount_->session().passthrough()->handles(), 0u);
 }
 
 }  // namespace

@@ -24,7 +24,7 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr uint64_t kMiB = uint64_t{1} << 20;
-constexpr uint64_t kRegionBytes = 24 * kMiB;
+constexpr uint64_t kRegionBytes = 16 * kMiB;
 using Files = std::map<uint64_t, std::string>;
 
 std::string ContentsOf(const fs::path& path) {
@@ -273,7 +273,7 @@ TEST_F(BackedCrash, OfMakingAFileAndSyncingIt) {
   const Step make = [](Volume& volume) {
     const InodeNumber inode = Make(volume, "db", true);
     Write(volume, inode, "contents");
-    ASSERT_OK(volume.data().Sync(inode));
+    ASSERT_OK(volume.data().Sync(inode, false));
   };
   const Judge judge = [](Volume& volume, bool at_end, const Loss&) {
     const std::string text = Read(volume, "db");
@@ -311,7 +311,7 @@ TEST_F(BackedCrash, OfTheWriteThatCrossesAMebibyte) {
         const auto found = volume.names().Lookup(Volume::kRoot, "large");
         ASSERT_OK(found);
         Write(volume, found->inode, text);
-        ASSERT_OK(volume.data().Sync(found->inode));
+        ASSERT_OK(volume.data().Sync(found->inode, false));
       },
       [&](Volume& volume, bool at_end, const Loss&) {
         const std::string got = Read(volume, "large");
@@ -347,7 +347,7 @@ TEST_F(BackedCrash, OfReplacingAFileByAFreshOne) {
   const Step before = [](Volume& volume) {
     const InodeNumber old = Make(volume, "config", true);
     Write(volume, old, "old");
-    ASSERT_OK(volume.data().Sync(old));
+    ASSERT_OK(volume.data().Sync(old, false));
     volume.names().Forget(old, 1);
   };
   const Step replace = [](Volume& volume) {

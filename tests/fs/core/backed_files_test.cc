@@ -82,7 +82,7 @@ TEST_F(BackedFiles, OthersStayInExtentsUntilTheyCrossOneMebibyte) {
   EXPECT_TRUE(ReadAll(Find(kRoot, "large"), 2 * kMiB) == text);
 }
 
-TEST_F(BackedFiles, PromotionKeepsHolesTimesAndPrivilegesOfOthers) {
+TEST_F(BackedFiles, PromotionKeepsHolesAndTimes) {
   const InodeNumber inode = MakeFile(kRoot, "sparse");
   WriteAt(inode, 0, Pattern(4096));
   WriteAt(inode, 900 << 10, Pattern(5000, 2));
@@ -127,6 +127,51 @@ TEST_F(BackedFiles, NobodyElseFindsWhatAFailedPromotionHasCopied) {
   }
   ASSERT_EQ(*data().MakeDirect(Find(kRoot, "secret")), true);
   EXPECT_TRUE(ReadAll(Find(kRoot, "secret"), 2 * kMiB) == text);
+}
+
+TEST_F(BackedFiles, ASpareThatWasWrittenIsNeverAnotherFiles) {
+  {
+    auto spare = backing().TakeSpare();
+    ASSERT_OK(spare);
+    ASSERT_OK(spare->file().Write(0, Bytes("secret")));
+    ASSERT_OK(spare->file().Sync(false));
+  }
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_EQ(ReadAll(MakeBacked("other" + std::to_string(i))), "");
+  }
+}
+
+TEST_F(BackedFiles, DeletionGoesOnBesideWhatCanNotBeDeleted) {
+  const InodeNumber one = MakeBacked("one");
+  const InodeNumber two = MakeBacked("two");
+  const uint64_t stuck = Inode(one).backing_file;
+  const uint64_t other = Inode(two).backing_file;
+  for (const InodeNumber inode : {one, two}) names().Forget(inode, 1);
+  ASSERT_OK(names().Unlink(kRoot, "one"));
+  ASSERT_OK(names().Unlink(kRoot, "two"));
+  const std::string path = pool_ + "/backing/" + std::to_string(stuck);
+  ASSERT_TRUE(std::filesystem::remove(path));
+  ASSERT_TRUE(std::filesystem::create_directory(path));
+  ASSERT_OK(backing().Upkeep());
+  EXPECT_FALSE(Listed().contains(other));
+  EXPECT_TRUE(Listed().contains(stuck));
+  ASSERT_TRUE(std::filesystem::remove(path));
+  ASSERT_OK(backing().Upkeep());
+  EXPECT_FALSE(Listed().contains(stuck));
+}
+
+TEST_F(BackedFiles, AHostThatIsFullOfDeletedFilesIsNotFull) {
+  const InodeNumber inode = MakeBacked("grows");
+  names().Forget(MakeBacked("goes"), 1);
+  ASSERT_OK(names().Unlink(kRoot, "goes"));
+  const auto files_before = HostFiles().size();
+  host_.RefuseOnce(Kind::kWrite, ENOSPC);
+  WriteAt(inode, 0, "text");
+  EXPECT_EQ(HostFiles().size(), files_before - 1);
+  host_.RefuseOnce(Kind::kAllocate, ENOSPC);
+  ASSERT_OK(data().Fallocate(inode, 0, 0, kMiB));
+  host_.Refuse(Kind::kWrite, ENOSPC);
+  EXPECT_EQ(data().Write(inode, 0, Bytes("x"), {}).error_code(), ENOSPC);
 }
 
 TEST_F(BackedFiles, AFullHostLeavesFilesInExtentsAndWritesGoOn) {
@@ -204,7 +249,7 @@ TEST_F(BackedFiles, WhatReplacesAFileIsDurableBefore) {
 TEST_F(BackedFiles, AFileCutToNothingAndWrittenAnewIsSyncedAfterItsLastClose) {
   const InodeNumber inode = MakeBacked("config");
   WriteAt(inode, 0, "old");
-  ASSERT_OK(data().Sync(inode));
+  ASSERT_OK(data().Sync(inode, false));
   ASSERT_OK(names().Open(inode));
   ASSERT_OK(data().Truncate(inode, 0, false));
   WriteAt(inode, 0, "new");
@@ -225,7 +270,7 @@ TEST_F(BackedFiles, SyncIsTheHosts) {
   const InodeNumber inode = MakeBacked("db");
   WriteAt(inode, 0, "x");
   host_.Clear();
-  ASSERT_OK(data().Sync(inode));
+  ASSERT_OK(data().Sync(inode, false));
   EXPECT_EQ(host_.Count(Kind::kSync), 1u);
   FileData::WriteOptions options;
   options.sync = true;
@@ -329,8 +374,6 @@ TEST_F(BackedFiles, DirectoriesWithTheFlagMakeAllFilesBacked) {
 TEST_F(BackedFiles, AScatteredFileIsPromotedAndFreedInSteps) {
   const InodeNumber inode = MakeFile(kRoot, "scattered");
   const uint64_t free_before = FreePages();
-  VolumeOptions never;
-  never.direct = DirectMode::kNever;
   core().direct = DirectMode::kNever;
   const std::string page = Pattern(4096);
   for (uint64_t i = 0; i < 3000; ++i) WriteAt(inode, i * 2 * kPageSize, page);
@@ -368,6 +411,7 @@ TEST_F(BackedFiles, AReadOnlyVolumeTouchesNothing) {
   host_.Clear();
   EXPECT_EQ(ReadAll(Find(kRoot, "db")), "text");
   EXPECT_EQ(data().Write(Find(kRoot, "db"), 0, Bytes("x"), {}).error_code(), EROFS);
+  EXPECT_EQ(backing().Upkeep().error_code(), EROFS);
   for (const Kind kind : {Kind::kCreate, Kind::kUnlink, Kind::kWrite, Kind::kResize}) {
     EXPECT_EQ(host_.Count(kind), 0u);
   }

@@ -23,11 +23,18 @@ class RecordingHost : public HostObserver {
     changes_.push_back({change.kind, change.number});
   }
   int FailureOf(const HostChange& change) override {
-    return refused_ && change.kind == *refused_ ? code_ : 0;
+    if (!refused_ || change.kind != *refused_) return 0;
+    if (is_once_) refused_.reset();
+    return code_;
   }
   void Refuse(HostChange::Kind kind, int code) {
     refused_ = kind;
     code_ = code;
+    is_once_ = false;
+  }
+  void RefuseOnce(HostChange::Kind kind, int code) {
+    Refuse(kind, code);
+    is_once_ = true;
   }
   void RefuseNothing() { refused_.reset(); }
   void Clear() { changes_.clear(); }
@@ -40,6 +47,7 @@ class RecordingHost : public HostObserver {
   std::vector<std::pair<HostChange::Kind, uint64_t>> changes_;
   std::optional<HostChange::Kind> refused_;
   int code_ = 0;
+  bool is_once_ = false;
 };
 
 class DirectoryPoolFixture : public VolumeFixture {
