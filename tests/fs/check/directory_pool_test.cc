@@ -89,6 +89,17 @@ TEST_F(CheckDirectoryPool, LeftoversThatCanNotBe) {
   ExpectMended(FindingKind::kInodeField);
 }
 
+// All of them are dropped; the contents are the host's, and stay.
+TEST_F(CheckDirectoryPool, LeftoversOfNothing) {
+  Inode("db").body_bytes = 2 * media::kRecordSize;
+  Inode("db").flags |= media::kInodeOrphan;
+  Seal("db");
+  media::GroupEntry& group = copy_.Group(GroupIndex(0));
+  ++group.orphans;
+  copy_.Seal(GroupIndex(0));
+  ExpectMended(FindingKind::kExtent);
+}
+
 TEST_F(CheckDirectoryPool, LeftoversNeverTakeAPageFromAFile) {
   const LogicalPage node(copy_.Records(Number("leftovers"))[0].value);
   media::TreeNode& block = copy_.Block<media::TreeNode>(node);
@@ -293,6 +304,19 @@ TEST_F(CheckDirectoryPool, ADamagedInodesContentsAreSaved) {
   EXPECT_EQ(std::filesystem::file_size(copy_.host().File(file)), 10000u);
 }
 
+// Its blocks vouch for an inode, but not for the number, which might be of somebody else's file.
+TEST_F(CheckDirectoryPool, NothingVouchesForANumber) {
+  WriteHost("99", "somebody else's");
+  Inode("leftovers").backing_file = 99;
+  const check::CheckReport report = copy_.Repair();
+  EXPECT_TRUE(report.clean_now());
+  EXPECT_TRUE(Has(report, FindingKind::kInodeDamaged)) << Summary(report);
+  EXPECT_TRUE(copy_.Report().clean());
+  const auto volume = copy_.OpenVolume();
+  ASSERT_NE(volume, nullptr);
+  EXPECT_EQ(volume->names().Lookup(Volume::kRoot, "leftovers").error_code(), ENOENT);
+}
+
 TEST_F(CheckDirectoryPool, EmptyFilesGoAtOnceWhereTheLedgerIsFull) {
   media::BackingLedger& ledger = Ledger();
   uint64_t number = 1000;
@@ -327,20 +351,21 @@ TEST_F(CheckDirectoryPool, StrangeNamesAreToldOfAndLeftAlone) {
 
 // --- repairs cut short
 
-// Region and host as they are at one fence of a repair.
+// Region and host as they are at one fence.
 class SnapshotAtFence : public PersistObserver {
  public:
-  SnapshotAtFence(PoolCopy& copy, uint64_t fence) : copy_(copy), fence_(fence) {
-    copy_.device().persist().set_observer(this);
+  SnapshotAtFence(Device& device, const HostDirectory& host, uint64_t fence)
+      : device_(device), live_host_(host), fence_(fence) {
+    device_.persist().set_observer(this);
   }
-  ~SnapshotAtFence() override { copy_.device().persist().set_observer(nullptr); }
+  ~SnapshotAtFence() override { device_.persist().set_observer(nullptr); }
   void OnStore(MediaOffset, std::span<const std::byte>, StoreKind) override {}
   void OnFlush(MediaOffset, uint64_t, PersistSite) override {}
   void OnFence(PersistSite) override {
     if (++seen_ != fence_) return;
-    const Mapping& mapping = copy_.device().mapping();
+    const Mapping& mapping = device_.mapping();
     bytes_.assign(mapping.base(), mapping.base() + mapping.size_bytes());
-    host_ = std::make_unique<HostDirectory>(copy_.host().path());
+    host_ = std::make_unique<HostDirectory>(live_host_.path());
   }
   [[nodiscard]] bool was_taken() const { return host_ != nullptr; }
   [[nodiscard]] std::unique_ptr<PoolCopy> Restore() const {
@@ -355,7 +380,8 @@ class SnapshotAtFence : public PersistObserver {
   }
 
  private:
-  PoolCopy& copy_;
+  Device& device_;
+  const HostDirectory& live_host_;
   const uint64_t fence_;
   uint64_t seen_ = 0;
   std::vector<std::byte> bytes_;
@@ -394,7 +420,7 @@ TEST_F(CheckDirectoryPool, ACrashInARepairCostsNoFile) {
     std::ofstream(first.host().File(77)) << "unknown";
     std::ofstream(first.host().File(78));
     EXPECT_FALSE(first.Report().clean());
-    SnapshotAtFence snapshot(first, fence);
+    SnapshotAtFence snapshot(first.device(), first.host(), fence);
     EXPECT_TRUE(first.Repair().clean_now());
     if (!snapshot.was_taken()) {
       EXPECT_GT(fence, 10u);
@@ -404,6 +430,61 @@ TEST_F(CheckDirectoryPool, ACrashInARepairCostsNoFile) {
     snapshot.Restore()->ExpectRepairable({"db", "db2", "empty"});
     if (HasFailure()) break;
   }
+}
+
+// What changes inodes, ledger and host together, cut at each fence: no state of it is a fault, with
+// the journal's transactions pending or done.
+void ChangeEverything(Volume& volume) {
+  BackingFiles& backing = *volume.core().backing;
+  ASSERT_TRUE(volume.data().MakeDirect(Pool().Inode("huge")));
+  NewNode node;
+  node.mode = S_IFREG | 0600;
+  node.likely_mapped = true;
+  const auto made = volume.names().Create(Volume::kRoot, "made", node, Caller{});
+  ASSERT_TRUE(made && made->is_backed);
+  const std::vector<std::byte> bytes(3 * kPageSize, std::byte{1});
+  ASSERT_TRUE(volume.data().Write(made->inode, 0, bytes, {}));
+  volume.names().Forget(made->inode, 1);
+  ASSERT_TRUE(volume.names().Unlink(Volume::kRoot, "made"));
+  ASSERT_TRUE(volume.names().Unlink(Volume::kRoot, "db2"));
+  const std::atomic<bool> stop{false};
+  ASSERT_TRUE(volume.orphans().Recover(stop));
+  ASSERT_TRUE(backing.Upkeep());
+}
+
+TEST_F(CheckDirectoryPool, NoCrashOfTheCoreIsAFault) {
+  uint64_t pending = 0;
+  for (uint64_t fence = 1;; ++fence) {
+    SCOPED_TRACE(fmt::format("crash at fence {}", fence));
+    PoolCopy first(PoolKind::kDirectory);
+    const auto volume = first.OpenVolume();
+    ASSERT_NE(volume, nullptr);
+    SnapshotAtFence snapshot(volume->device(), first.host(), fence);
+    ChangeEverything(*volume);
+    if (!snapshot.was_taken()) {
+      EXPECT_GT(fence, 20u);
+      break;
+    }
+    for (const bool repairs : {false, true}) {
+      const std::unique_ptr<PoolCopy> copy = snapshot.Restore();
+      const check::CheckReport report = repairs ? copy->Repair() : copy->Report();
+      EXPECT_TRUE(report.clean()) << Summary(report);
+      pending += report.needs_recovery ? 1 : 0;
+    }
+    const std::unique_ptr<PoolCopy> copy = snapshot.Restore();
+    (void)copy->Repair();
+    const auto again = copy->OpenVolume();
+    ASSERT_NE(again, nullptr);
+    const std::atomic<bool> stop{false};
+    EXPECT_TRUE(again->orphans().Recover(stop));
+    EXPECT_TRUE(again->core().backing->Upkeep());
+    const Manifest manifest = ReadManifest(*again);
+    for (const char* path : {"db", "leftovers", "huge"}) {
+      EXPECT_EQ(manifest.at(path), Pool().manifest().at(path)) << path;
+    }
+    if (HasFailure()) break;
+  }
+  EXPECT_GT(pending, 5u) << "journal records that were to be replayed first";
 }
 
 }  // namespace

@@ -441,6 +441,7 @@ check::CheckReport PoolCopy::Report() {
   options.directory = directory_.get();
   auto report = check::Check(*device_, options);
   CHECK(report.has_value(), "{}", Describe(report.error()));
+  report->needs_recovery |= opened_.needs_recovery;
   report->found += opened_.findings.size();
   for (check::Finding& finding : opened_.findings) {
     ++report->counts_by_kind[static_cast<size_t>(finding.kind)];
