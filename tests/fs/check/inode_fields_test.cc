@@ -67,7 +67,8 @@ struct Victim {
 class InodeFields : public ::testing::TestWithParam<Victim> {
  protected:
   void Run(bool sealed) {
-    const auto& [victim, kind] = GetParam();
+    const std::string victim = GetParam().path;
+    const PoolKind kind = GetParam().kind;
     const PopulatedPool& pool = PopulatedPool::Get(kind);
     const InodeNumber number = victim == "(orphan)" ? pool.orphan() : pool.Inode(victim);
     std::vector<std::string> paths = PathsOf(kind, number);
