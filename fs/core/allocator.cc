@@ -72,7 +72,8 @@ Allocator::Allocator(Device& device)
       groups_(std::make_unique<GroupState[]>(device.geometry().group_count())),
       group_count_(device.geometry().group_count()),
       with_pages_(group_count_),
-      with_huge_(group_count_) {}
+      with_huge_(group_count_),
+      releasable_(group_count_) {}
 
 Allocator::~Allocator() = default;
 
@@ -141,14 +142,28 @@ SpaceCounts Allocator::Count() {
     GroupState& state = groups_[i];
     counts.free_inode_slots += state.free_inode_slots.load(std::memory_order_relaxed);
     counts.orphans += state.orphans.load(std::memory_order_relaxed);
-    counts.free_huge_pages += static_cast<uint64_t>(
-        std::popcount(std::atomic_ref(HugeMaskUnlocked(state)).load(std::memory_order_relaxed)));
+    const uint64_t whole = std::atomic_ref(HugeMaskUnlocked(state)).load(std::memory_order_relaxed);
+    counts.free_huge_pages += static_cast<uint64_t>(std::popcount(whole));
+    if (state.uninitialised.load(std::memory_order_relaxed)) continue;
+    // A huge page that is in use in part is the host's gift; of a whole one it has to be known.
+    const uint64_t ready =
+        std::atomic_ref(HostReadyMaskUnlocked(state)).load(std::memory_order_relaxed);
+    const auto away = static_cast<uint64_t>(std::popcount(whole & ~ready)) * kPagesPerHugePage;
+    const uint64_t here = state.free_pages.load(std::memory_order_relaxed);
+    counts.free_pages_on_host += here - std::min(here, away);
   }
+  counts.free_pages_on_host +=
+      static_cast<uint64_t>(std::max<int64_t>(claimed_pages_.load(), 0));
+  counts.host_reserve_pages = HostReservePages();
   return counts;
 }
 
 uint64_t& Allocator::HugeMaskUnlocked(GroupState& state) ABSL_NO_THREAD_SAFETY_ANALYSIS {
   return state.free_huge_mask;
+}
+
+uint64_t& Allocator::HostReadyMaskUnlocked(GroupState& state) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  return state.host_ready_mask;
 }
 
 uint64_t Allocator::damaged_groups() const {
@@ -212,7 +227,9 @@ void Allocator::UpdateHugeMask(GroupState& state, GroupIndex group, PageRun run)
     const uint64_t bit = uint64_t{1} << huge;
     std::atomic_ref mask(state.free_huge_mask);
     mask.store(free ? mask.load() | bit : mask.load() & ~bit, std::memory_order_relaxed);
-    if (free) with_huge_.Set(group);
+    if (!free) continue;
+    with_huge_.Set(group);
+    if ((state.host_ready_mask & bit) != 0) releasable_.Set(group);
   }
 }
 

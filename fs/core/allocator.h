@@ -16,6 +16,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include <absl/container/inlined_vector.h>
 
@@ -70,6 +71,8 @@ struct SpaceCounts {
   uint64_t free_huge_pages = 0;  // whole ones, unclaimed
   uint64_t free_inode_slots = 0;
   uint64_t orphans = 0;
+  uint64_t free_pages_on_host = 0;  // of the free ones, those that the host has given for sure
+  uint64_t host_reserve_pages = 0;  // of those, the ones that ReleaseFreeHugePages keeps
 };
 
 // What one transaction changes in one group; filled by Transaction, applied by Allocator::Stage.
@@ -109,6 +112,14 @@ class Allocator {
   [[nodiscard]] uint64_t damaged_groups() const;
   // Called without locks when space runs out; frees volatile claims; returns true if it freed any.
   void set_reclaimer(std::function<bool()> reclaimer) { reclaimer_ = std::move(reclaimer); }
+
+  // --- for directory pools: allocator_host.cc --------------------------------------------------
+  // Gives some wholly free huge pages back to the host: in a first pass after Open those of all
+  // groups that were ever used, from then on those that became free. Keeps `keep` huge pages (less
+  // in a small pool) with the host's space for requests that are `from_reserve`, so that unlink and
+  // truncate work when the host is full. False: nothing is left to do. One thread at a time. EROFS;
+  // EOPNOTSUPP: a host without holes.
+  Result<bool> ReleaseFreeHugePages(uint32_t keep);
 
   // --- for Transaction -------------------------------------------------------------------------
   // Locks the changed groups (ascending; at most kMaxGroupsPerTransaction), computes the new bitmap
@@ -185,6 +196,13 @@ class Allocator {
   Result<void> AllocateHost(GroupState& state, GroupIndex group, uint32_t huge)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(state.mutex);
 
+  // Host space (allocator_host.cc).
+  // Of one group, those among `candidates` (one bit each), or that are known to have host space.
+  Result<uint64_t> ReleaseIn(GroupIndex group, std::optional<uint64_t> candidates);
+  Result<void> FillHostReserve(uint32_t huge_pages);
+  Result<Claim> TakeFromHostReserve(const ClaimRequest& request);
+  [[nodiscard]] uint64_t HostReservePages();
+
   // Volatile state (allocator.cc).
   // The bitmap in place, its checksum verified once a mount; null: the group was never used.
   Result<const uint64_t*> Bitmap(const GroupState& state, GroupIndex group, uint32_t page) const
@@ -199,6 +217,7 @@ class Allocator {
   // Pages that went bad while they were nobody's are counted as such from now on.
   void NoticeBadPages();
   static uint64_t& HugeMaskUnlocked(GroupState& state);
+  static uint64_t& HostReadyMaskUnlocked(GroupState& state);
   [[nodiscard]] static uint32_t FreshInodeSlots(GroupIndex group);
   [[nodiscard]] PageBitmap FreshAllocated(GroupIndex group) const;
 
@@ -221,6 +240,13 @@ class Allocator {
   uint64_t reserve_pages_ = 0;
   uint64_t damaged_groups_ = 0;
   std::function<bool()> reclaimer_;
+
+  GroupSummary releasable_;      // groups where a huge page with host space became free
+  GroupIndex first_pass_{0};     // of ReleaseFreeHugePages, as what follows
+  uint64_t first_pass_left_ = ~uint64_t{0};
+  Mutex host_reserve_mutex_;     // in the lock order right before groups
+  // Whole but for the last; goes before the groups do.
+  std::vector<Claim> host_reserve_ ABSL_GUARDED_BY(host_reserve_mutex_);
 };
 
 }  // namespace ingot

@@ -52,8 +52,8 @@ Result<Claim> Allocator::Take(const ClaimRequest& request) {
     Result<Claim> claim = TakeOnce(request);
     // Appenders' claims are fragments: giving them up would not make a huge page whole.
     if (claim || claim.error().code != ENOSPC || request.whole_huge) return claim;
-    if (attempt == kReclaims) return claim;
-    if (!reclaimer_ || !reclaimer_()) return claim;
+    if (attempt < kReclaims && reclaimer_ && reclaimer_()) continue;
+    return request.from_reserve ? TakeFromHostReserve(request) : std::move(claim);
   }
 }
 
@@ -332,7 +332,8 @@ Result<void> Allocator::AllocateHost(GroupState& state, GroupIndex group, uint32
   if ((state.host_ready_mask & bit) != 0) return {};
   const MediaOffset at = Geometry::DataOf(group) + huge * kHugePageSize;
   TRY(device_.mapping().AllocateHostSpace(at, kHugePageSize));
-  state.host_ready_mask |= bit;
+  std::atomic_ref ready(state.host_ready_mask);
+  ready.store(ready.load() | bit, std::memory_order_relaxed);
   return {};
 }
 

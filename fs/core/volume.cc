@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "fs/core/shared_space.h"
 #include "pmemdev/base/check.h"
 
 namespace ingot {
@@ -101,7 +102,7 @@ VolumeStatistics Volume::Statistics() const {
   const uint64_t available = counts.free_pages - std::min(counts.free_pages, counts.reserve_pages);
   // Inode pages are made as they are needed: any page could be one.
   const uint64_t groups = core_->device.geometry().group_count();
-  return VolumeStatistics{
+  VolumeStatistics statistics{
       .total_bytes = counts.total_pages * kPageSize,
       .free_bytes = counts.free_pages * kPageSize,
       .available_bytes = available * kPageSize,
@@ -109,6 +110,14 @@ VolumeStatistics Volume::Statistics() const {
       .free_inodes = counts.free_inode_slots + available * media::kInodesPerPage,
       .free_huge_pages = counts.free_huge_pages,
   };
+  if (core_->backing == nullptr) return statistics;
+  // Without an answer of the host the region's own counts have to do.
+  if (const auto shared = CountSharedSpace(*device_, counts)) {
+    statistics.total_bytes = shared->total_bytes;
+    statistics.free_bytes = shared->free_bytes;
+    statistics.available_bytes = shared->available_bytes;
+  }
+  return statistics;
 }
 
 }  // namespace ingot

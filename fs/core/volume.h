@@ -18,6 +18,7 @@
 
 namespace ingot {
 
+// Of a directory pool the bytes are the host's (fs/core/shared_space.h), the rest the region's.
 struct VolumeStatistics {
   uint64_t total_bytes = 0;
   uint64_t free_bytes = 0;       // includes volatile claims

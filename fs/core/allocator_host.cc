@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The allocator of a directory pool, where region and backing files share the host's space: what
+// is wholly free goes back to the host, but for a few huge pages that are kept for the time when
+// the host is full.
+//
+// Volatile only. A crash in between leaves huge pages allocated that nobody uses: the first pass
+// after the next mount gives them back.
+#include <algorithm>
+#include <bit>
+
+#include "fs/core/allocator.h"
+
+namespace ingot {
+namespace {
+
+// Huge pages given back under one hold of a group's lock: a few milliseconds at most.
+constexpr int kReleasedAtOnce = 8;
+
+}  // namespace
+
+Result<bool> Allocator::ReleaseFreeHugePages(uint32_t keep) {
+  // A full host can't give any: then those that others free are taken the next time.
+  const Result<void> filled = FillHostReserve(keep);
+  if (!filled && filled.error_code() != ENOSPC) return tl::unexpected<Error>(filled.error());
+  for (; first_pass_.value < group_count_; first_pass_ += 1, first_pass_left_ = ~uint64_t{0}) {
+    const GroupState& state = groups_[first_pass_.value];
+    if (state.damaged || state.uninitialised.load(std::memory_order_acquire)) continue;
+    const Result<uint64_t> released = ReleaseIn(first_pass_, first_pass_left_);
+    if (!released && released.error_code() != EUCLEAN && released.error_code() != EIO) {
+      return tl::unexpected<Error>(released.error());
+    }
+    if (!released || *released == 0) continue;  // a damaged bitmap must not stop the others
+    first_pass_left_ &= ~*released;
+    return true;
+  }
+  const GroupIndex group = releasable_.Next(GroupIndex(0));
+  if (group.value >= group_count_) return false;
+  releasable_.Clear(group);
+  const uint64_t released = TRY(ReleaseIn(group, std::nullopt));
+  if (released != 0) releasable_.Set(group);
+  return true;
+}
+
+Result<uint64_t> Allocator::ReleaseIn(GroupIndex group, std::optional<uint64_t> candidates) {
+  GroupState& state = groups_[group.value];
+  MutexLock lock(state.mutex);
+  // A commit that was left in the middle turned the device read-only before it gave this lock back.
+  if (!device_.writable()) return Failure(EROFS, "giving host space back");
+  PageBitmap taken;
+  TRY(BuildTaken(state, group, taken));
+  uint64_t chosen = 0;
+  uint64_t left = state.free_huge_mask & candidates.value_or(state.host_ready_mask) & ~uint64_t{1};
+  for (; left != 0 && std::popcount(chosen) < kReleasedAtOnce; left &= left - 1) {
+    const auto huge = static_cast<uint32_t>(std::countr_zero(left));
+    if (AllClear(taken, {huge * kRunPages, kRunPages})) chosen |= uint64_t{1} << huge;
+  }
+  std::atomic_ref ready(state.host_ready_mask);
+  ready.store(ready.load() & ~chosen, std::memory_order_relaxed);
+  for (uint64_t rest = chosen; rest != 0;) {
+    const int first = std::countr_zero(rest);
+    const int count = std::countr_one(rest >> first);
+    const MediaOffset at =
+        Geometry::DataOf(group) + static_cast<uint64_t>(first) * kHugePageSize;
+    TRY(device_.mapping().ReleaseHostSpace(at, static_cast<uint64_t>(count) * kHugePageSize));
+    rest &= ~(((uint64_t{1} << count) - 1) << first);
+  }
+  return chosen;
+}
+
+Result<void> Allocator::FillHostReserve(uint32_t huge_pages) {
+  // Small pools keep less: a sixteenth of them, one huge page at least.
+  const uint64_t bound = std::max<uint64_t>(total_pages_ / kPagesPerHugePage / 16, 1);
+  const auto wanted = static_cast<int64_t>(std::min<uint64_t>(huge_pages, bound));
+  const MutexLock lock(host_reserve_mutex_);
+  const auto is_whole = [](const Claim& claim) { return claim.count() == kPagesPerHugePage; };
+  while (std::ranges::count_if(host_reserve_, is_whole) < wanted) {
+    Claim claim = TRY(TakeOnce({.whole_huge = true}));
+    // What was broken already is taken first: from the end.
+    host_reserve_.insert(host_reserve_.begin(), std::move(claim));
+  }
+  return {};
+}
+
+Result<Claim> Allocator::TakeFromHostReserve(const ClaimRequest& request) {
+  const MutexLock lock(host_reserve_mutex_);
+  if (host_reserve_.empty()) return Failure(ENOSPC);
+  Claim& last = host_reserve_.back();
+  if (request.exact && last.count() < request.pages) return Failure(ENOSPC);
+  Claim taken =
+      last.TakeFront(static_cast<uint32_t>(std::min<uint64_t>(request.pages, last.count())));
+  if (!last) host_reserve_.pop_back();
+  return taken;
+}
+
+uint64_t Allocator::HostReservePages() {
+  uint64_t pages = 0;
+  const MutexLock lock(host_reserve_mutex_);
+  for (const Claim& claim : host_reserve_) pages += claim.count();
+  return pages;
+}
+
+}  // namespace ingot
