@@ -12,6 +12,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "fs/core/pool_path.h"
+
 namespace ingot::admin {
 namespace {
 
@@ -120,11 +122,8 @@ Result<std::optional<MountEntry>> FindMountAt(const std::string& mountpoint) {
 Result<std::optional<MountEntry>> FindMountOfPool(const std::string& path) {
   struct stat status;
   if (stat(path.c_str(), &status) != 0) return FailureFromErrno(path);
-  return LastWhere([&](const MountEntry& entry) {
-    struct stat source;
-    if (entry.source.empty() || entry.source[0] != '/') return false;
-    return stat(entry.source.c_str(), &source) == 0 && source.st_dev == status.st_dev &&
-           source.st_ino == status.st_ino;
+  return LastWhere([&path](const MountEntry& entry) {
+    return entry.source.starts_with('/') && IsSamePool(entry.source, path);
   });
 }
 

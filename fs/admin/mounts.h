@@ -38,7 +38,8 @@ Result<std::vector<MountEntry>> IngotMounts();
 Result<std::optional<MountEntry>> FindMountOf(const std::string& path);
 // The topmost ingot mount exactly at that directory.
 Result<std::optional<MountEntry>> FindMountAt(const std::string& mountpoint);
-// A mount whose source is the pool at `path`, whatever names lead to it.
+// A mount whose source is the pool at `path`, whatever names lead to it; of a directory pool, also
+// its region.
 Result<std::optional<MountEntry>> FindMountOfPool(const std::string& path);
 
 }  // namespace ingot::admin

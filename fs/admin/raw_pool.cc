@@ -13,6 +13,7 @@
 
 #include "fs/core/blocks.h"
 #include "fs/core/directory_leaf.h"
+#include "fs/core/pool_path.h"
 #include "pmemdev/base/checksum.h"
 #include "pmemdev/superblock.h"
 
@@ -29,7 +30,7 @@ Result<RawPool> RawPool::Open(const std::string& path) {
   options.read_only = true;
   options.take_lock = false;
   RawPool pool;
-  pool.mapping_ = TRY(Mapping::Open(path, options));
+  pool.mapping_ = TRY(Mapping::Open(TRY(ResolvePool(path)).region, options));
   TRY(pool.ReadSuperblock());
   return pool;
 }

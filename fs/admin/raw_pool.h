@@ -19,7 +19,8 @@ namespace ingot::admin {
 
 class RawPool {
  public:
-  // EINVAL: nothing of it is an ingot pool. ENOENT, EACCES ... of opening it. With all superblocks
+  // A pool, or a directory pool's region by itself: copies are looked at, too. EINVAL: nothing of
+  // it is an ingot pool. ENOENT, EACCES ... of opening it. With all superblocks
   // lost the geometry is taken from the other witnesses or, failing that, from the file's size.
   static Result<RawPool> Open(const std::string& path);
 

@@ -10,7 +10,8 @@
 #include <fmt/format.h>
 
 #include "fs/admin/mounts.h"
-#include "fs/core/allocator.h"
+#include "fs/core/pool_path.h"
+#include "fs/core/shared_space.h"
 
 namespace ingot::admin {
 namespace {
@@ -41,13 +42,20 @@ std::string LabelOf(const media::Superblock& superblock) {
   return {superblock.label.begin(), std::ranges::find(superblock.label, '\0')};
 }
 
-Json DescribeSpace(Allocator& allocator) {
+Result<Json> DescribeSpace(Allocator& allocator, bool is_directory_pool) {
   const SpaceCounts counts = allocator.Count();
   Json json;
-  json["total_bytes"] = counts.total_pages * kPageSize;
-  json["free_bytes"] = counts.free_pages * kPageSize;
-  json["available_bytes"] =
-      (counts.free_pages - std::min(counts.free_pages, counts.reserve_pages)) * kPageSize;
+  if (is_directory_pool) {
+    const SharedSpace shared = TRY(CountSharedSpace(allocator.device(), counts));
+    json["total_bytes"] = shared.total_bytes;
+    json["free_bytes"] = shared.free_bytes;
+    json["available_bytes"] = shared.available_bytes;
+  } else {
+    json["total_bytes"] = counts.total_pages * kPageSize;
+    json["free_bytes"] = counts.free_pages * kPageSize;
+    json["available_bytes"] =
+        (counts.free_pages - std::min(counts.free_pages, counts.reserve_pages)) * kPageSize;
+  }
   json["free_huge_pages"] = counts.free_huge_pages;
   json["orphans"] = counts.orphans;
   json["damaged_groups"] = allocator.damaged_groups();
@@ -88,15 +96,17 @@ Result<std::unique_ptr<Mapping>> MapForReading(const std::string& path, bool& in
 }
 
 Result<Json> StatusOfPool(const std::string& path) {
+  const PoolPath pool = TRY(ResolvePool(path));
   bool in_use = false;
-  std::unique_ptr<Mapping> mapping = TRY(MapForReading(path, in_use));
+  std::unique_ptr<Mapping> mapping = TRY(MapForReading(pool.region, in_use));
   DeviceOptions options;
   options.replay = false;
   std::unique_ptr<Device> device = TRY(Device::Open(std::move(mapping), options));
+  TRY(CheckPoolKind(pool, device->superblock()));
   const std::unique_ptr<Allocator> allocator = TRY(Allocator::Open(*device));
   Json json{{"pool", path}, {"mounted", false}, {"in_use", in_use}};
   json["device"] = DescribeDevice(*device);
-  json["space"] = DescribeSpace(*allocator);
+  json["space"] = TRY(DescribeSpace(*allocator, !pool.directory.empty()));
   json["journal"] = DescribeJournal(device->replay_report());
   return json;
 }
@@ -109,8 +119,9 @@ Result<Json> Status(const std::string& path) {
   std::optional<MountEntry> mount = TRY(FindMountOfPool(path));
   if (!mount.has_value()) mount = TRY(FindMountOf(path));
   if (mount.has_value()) return StatusOfMount(*mount);
-  if (S_ISDIR(status.st_mode)) {
-    return Failure(EINVAL, "it lies in no ingot mount. Hint: ingot status lists all mounts");
+  if (S_ISDIR(status.st_mode) && ResolvePool(path).error_code() == ENOENT) {
+    return Failure(EINVAL, "it lies in no ingot mount and holds no pool. Hint: ingot status lists "
+                           "all mounts");
   }
   return StatusOfPool(path);
 }
@@ -133,12 +144,14 @@ Result<Json> StatusOfAllMounts() {
 }
 
 Result<Json> Info(const std::string& pool_path) {
+  const PoolPath pool = TRY(ResolvePool(pool_path));
   MappingOptions options;
   options.read_only = true;
   options.take_lock = false;
-  const std::unique_ptr<Mapping> mapping = TRY(Mapping::Open(pool_path, options));
+  const std::unique_ptr<Mapping> mapping = TRY(Mapping::Open(pool.region, options));
   const SuperblockScan scan = TRY(ReadSuperblocks(*mapping));
   const media::Superblock& superblock = scan.best;
+  TRY(CheckPoolKind(pool, superblock));
   const Geometry geometry = TRY(Geometry::ForRegion(superblock.region_size_bytes));
   Json json{{"pool", pool_path}};
   json["label"] = LabelOf(superblock);

@@ -13,8 +13,8 @@
 
 namespace ingot::admin {
 
-// A pool's file or device, or a path inside a mount. EINVAL: no ingot pool; ENOENT, EACCES ...;
-// ENOTCONN: the mount's daemon is gone.
+// A pool's file, device or directory, or a path inside a mount. EINVAL: no ingot pool; ENOENT,
+// EACCES ...; ENOTCONN: the mount's daemon is gone.
 Result<Json> Status(const std::string& path);
 // Of all ingot mounts, an array; a mount that doesn't answer has "error".
 Result<Json> StatusOfAllMounts();

@@ -20,8 +20,10 @@
 #include "fs/cli/fsck_plan.h"
 #include "fs/cli/progress.h"
 #include "fs/cli/render.h"
+#include "fs/core/pool_path.h"
 #include "fs/fuse/pool.h"
 #include "pmemdev/base/log.h"
+#include "pmemdev/superblock.h"
 
 namespace ingot::cli {
 namespace {
@@ -59,9 +61,9 @@ Result<std::string> MountpointOfPool(const std::string& pool) {
 }
 
 // For a report: a private copy, which may be recovered without a trace; devdax can't be mapped so.
-MappingOptions ReportMapping(const std::string& pool, bool mounted) {
+MappingOptions ReportMapping(const PoolPath& pool, bool mounted) {
   struct stat status;
-  const bool is_device = stat(pool.c_str(), &status) == 0 && S_ISCHR(status.st_mode);
+  const bool is_device = stat(pool.region.c_str(), &status) == 0 && S_ISCHR(status.st_mode);
   MappingOptions options;
   options.private_copy = !is_device;
   options.read_only = is_device;
@@ -88,6 +90,18 @@ Result<void> RestoreFirst(const FsckArguments& options) {
   return {};
 }
 
+// Null of a device pool, and where there is no superblock to say whose files they are: the check
+// finds that, too.
+Result<std::unique_ptr<BackingDirectory>> OpenDirectoryOf(const PoolPath& pool,
+                                                          const Mapping& mapping, bool read_only) {
+  if (const auto scan = ReadSuperblocks(mapping)) {
+    return OpenBackingDirectory(pool, scan->best, read_only);
+  }
+  const Result<media::Superblock> again = RecreateSuperblock(mapping);
+  if (!again) return nullptr;
+  return OpenBackingDirectory(pool, *again, read_only);
+}
+
 Result<Outcome> CheckOnce(const FsckArguments& options, CheckMode mode,
                           const std::string& mountpoint, ProgressLine& progress) {
   check::CheckOptions check_options;
@@ -99,18 +113,21 @@ Result<Outcome> CheckOnce(const FsckArguments& options, CheckMode mode,
                                  : fmt::format("{} (round {})", now.pass, now.round),
                   now.done, now.total);
   };
+  const PoolPath pool = TRY(ResolvePool(options.pool));
   const bool mounted = !mountpoint.empty();
   const MappingOptions mapping_options =
-      mode == CheckMode::kRepair ? MappingOptions() : ReportMapping(options.pool, mounted);
-  auto mapping = mounted ? Mapping::Open(options.pool, mapping_options)
+      mode == CheckMode::kRepair ? MappingOptions() : ReportMapping(pool, mounted);
+  auto mapping = mounted ? Mapping::Open(pool.region, mapping_options)
                          : OpenMappingWhenFree(options.pool, mapping_options);
   if (mapping.error_code() == EBUSY && mode == CheckMode::kReport) {
     // Mounted where it can't be seen from here: in another namespace, or under another name.
     Say(options, mapping.error().context + ": checked read-only; what is being changed may look "
                                            "damaged");
-    mapping = Mapping::Open(options.pool, ReportMapping(options.pool, true));
+    mapping = Mapping::Open(pool.region, ReportMapping(pool, true));
   }
-  Outcome outcome{TRY(check::CheckPool(TRY(std::move(mapping)), check_options)), mode, mountpoint};
+  std::unique_ptr<Mapping> opened = TRY(std::move(mapping));
+  const auto directory = TRY(OpenDirectoryOf(pool, *opened, mode == CheckMode::kReport));
+  Outcome outcome{TRY(check::CheckPool(std::move(opened), check_options)), mode, mountpoint};
   progress.Clear();
   return outcome;
 }
@@ -216,7 +233,7 @@ std::vector<std::string> RewriteFsckArguments(std::vector<std::string> arguments
 
 Action SetUpFsck(CLI::App& app) {
   auto options = std::make_shared<FsckArguments>();
-  app.add_option("pool", options->pool, "pool: a file or a devdax device")
+  app.add_option("pool", options->pool, "pool: a file, a devdax device or a directory")
       ->required()
       ->type_name("POOL");
   app.add_flag("-n", options->flags.no, "report, change nothing (so without any flag as well)");

@@ -25,6 +25,11 @@ Result<void> CheckMountpoint(const MountOptions& options) {
   return {};
 }
 
+bool IsDirectoryPool(const std::string& pool_path) {
+  struct stat status {};
+  return stat(pool_path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+}
+
 }  // namespace
 
 bool KernelOffersIoUring() {
@@ -35,11 +40,11 @@ bool KernelOffersIoUring() {
 
 Result<void> ValidateMountOptions(const MountOptions& options) {
   TRY(CheckMountpoint(options));
-  if (options.direct == DirectMode::kAlways) {
+  if (options.direct == DirectMode::kAlways && !IsDirectoryPool(options.pool_path)) {
     return Failure(
         EOPNOTSUPP,
         "direct=always: a device pool has no backing files that could be mapped directly. "
-        "Hint: use direct=auto");
+        "Hint: use direct=auto, or make a directory pool: ingot mkfs DIR");
   }
   if (options.io_uring == Switch::kOn && !KernelOffersIoUring()) {
     return Failure(EOPNOTSUPP,

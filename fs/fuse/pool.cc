@@ -3,11 +3,11 @@
 #include "fs/fuse/pool.h"
 
 #include <mntent.h>
-#include <sys/stat.h>
 
 #include <cstdio>
 #include <thread>
 
+#include "fs/core/pool_path.h"
 #include "pmemdev/base/log.h"
 
 namespace ingot {
@@ -15,14 +15,10 @@ namespace {
 
 constexpr std::chrono::milliseconds kPollEvery{20};
 
-bool IsSameFile(const std::string& one, const std::string& other) {
-  struct stat a {
-  }, b{};
-  if (one == other) return true;
-  if (one.empty() || one[0] != '/') return false;  // any text may stand in the first column
-  if (stat(one.c_str(), &a) != 0 || stat(other.c_str(), &b) != 0) return false;
-  if (S_ISCHR(a.st_mode) && S_ISCHR(b.st_mode)) return a.st_rdev == b.st_rdev;
-  return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+// Any text may stand in the first column.
+bool IsSource(const std::string& source, const std::string& pool_path) {
+  if (source == pool_path) return true;
+  return source.starts_with('/') && IsSamePool(source, pool_path);
 }
 
 }  // namespace
@@ -33,7 +29,7 @@ std::string MountpointOf(const std::string& pool_path) {
   if (mounts == nullptr) return found;
   while (const struct mntent* mount = getmntent(mounts)) {
     if (std::string_view(mount->mnt_type) != "fuse.ingot") continue;
-    if (IsSameFile(mount->mnt_fsname, pool_path)) found = mount->mnt_dir;
+    if (IsSource(mount->mnt_fsname, pool_path)) found = mount->mnt_dir;
   }
   endmntent(mounts);
   return found;
@@ -42,9 +38,10 @@ std::string MountpointOf(const std::string& pool_path) {
 Result<std::unique_ptr<Mapping>> OpenMappingWhenFree(const std::string& pool_path,
                                                      const MappingOptions& options,
                                                      std::chrono::milliseconds wait) {
+  const PoolPath pool = TRY(ResolvePool(pool_path));
   const auto end = std::chrono::steady_clock::now() + wait;
   for (;;) {
-    auto mapping = Mapping::Open(pool_path, options);
+    auto mapping = Mapping::Open(pool.region, options);
     if (mapping || mapping.error().code != EBUSY) return mapping;
     const std::string mountpoint = MountpointOf(pool_path);
     if (!mountpoint.empty()) {
@@ -95,7 +92,11 @@ Result<std::unique_ptr<Volume>> OpenPool(const MountOptions& options) {
     device.reset();
     device = TRY(OpenRecovered(options, medium));
   }
-  return Volume::Open(std::move(device), options.volume);
+  // What the kernel may write to past the daemon is opened for writing only if the volume is.
+  const PoolPath pool = TRY(ResolvePool(options.pool_path));
+  auto directory =
+      TRY(OpenBackingDirectory(pool, device->superblock(), options.volume.read_only));
+  return Volume::Open(std::move(device), options.volume, std::move(directory));
 }
 
 }  // namespace ingot

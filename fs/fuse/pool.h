@@ -16,11 +16,13 @@ namespace ingot {
 
 inline constexpr std::chrono::seconds kPoolWait{10};
 
-// Mapping, device and volume as the options say. Errors: those of Mapping::Open, Device::Open and
-// Volume::Open; EBUSY: in use, or its last daemon did not end within kPoolWait.
+// Mapping, device, backing directory and volume as the options say. Errors: those of ResolvePool,
+// Mapping::Open, Device::Open, OpenBackingDirectory and Volume::Open; EBUSY: in use, or its last
+// daemon did not end within kPoolWait.
 Result<std::unique_ptr<Volume>> OpenPool(const MountOptions& options);
 
-// Mapping::Open, waiting for the daemon of a mount that is gone. For fsck and others as well.
+// Mapping::Open of the pool's region, waiting for the daemon of a mount that is gone. For fsck and
+// others as well.
 Result<std::unique_ptr<Mapping>> OpenMappingWhenFree(const std::string& pool_path,
                                                      const MappingOptions& options,
                                                      std::chrono::milliseconds wait = kPoolWait);

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// stat(2) and comparisons. Links to directories are followed; a region is never a link, so that it
+// shares its host with the files beside it.
+#include "fs/core/pool_path.h"
+
+#include <sys/stat.h>
+
+#include <fmt/format.h>
+
+namespace ingot {
+namespace {
+
+std::string RegionOf(const std::string& directory) {
+  return directory + (directory.ends_with('/') ? "" : "/") + PoolPath::kRegionName;
+}
+
+bool IsSameFile(const struct stat& a, const struct stat& b) {
+  if (S_ISCHR(a.st_mode) && S_ISCHR(b.st_mode)) return a.st_rdev == b.st_rdev;
+  return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+// The region of `directory`, if it is a directory, is `file`.
+bool IsRegionOf(const std::string& directory, const struct stat& status, const struct stat& file) {
+  struct stat region {};
+  return S_ISDIR(status.st_mode) && S_ISREG(file.st_mode) &&
+         lstat(RegionOf(directory).c_str(), &region) == 0 && IsSameFile(region, file);
+}
+
+}  // namespace
+
+Result<PoolPath> ResolvePool(const std::string& path) {
+  struct stat status {};
+  if (stat(path.c_str(), &status) != 0 || !S_ISDIR(status.st_mode)) return PoolPath{path, {}};
+  PoolPath pool{RegionOf(path), path};
+  if (lstat(pool.region.c_str(), &status) != 0) {
+    if (errno != ENOENT) return FailureFromErrno(pool.region);
+    return Failure(ENOENT, fmt::format("there is no pool in this directory. Hint: ingot mkfs {}",
+                                       path));
+  }
+  if (!S_ISREG(status.st_mode)) {
+    return Failure(EINVAL, fmt::format("'{}' is no regular file, so this is no directory pool",
+                                       pool.region));
+  }
+  return pool;
+}
+
+bool IsSamePool(const std::string& one, const std::string& other) {
+  if (one == other) return true;
+  struct stat a {
+  }, b{};
+  if (stat(one.c_str(), &a) != 0 || stat(other.c_str(), &b) != 0) return false;
+  return IsSameFile(a, b) || IsRegionOf(one, a, b) || IsRegionOf(other, b, a);
+}
+
+Result<void> CheckPoolKind(const PoolPath& pool, const media::Superblock& superblock) {
+  const bool is_directory_pool =
+      (superblock.features_incompatible & media::kFeatureDirectoryPool) != 0;
+  if (is_directory_pool && pool.directory.empty()) {
+    return Failure(EINVAL, "it is the region of a directory pool. Hint: name the directory");
+  }
+  if (!is_directory_pool && !pool.directory.empty()) {
+    return Failure(EINVAL, fmt::format("the directory holds a device pool. Hint: name its file, {}",
+                                       pool.region));
+  }
+  return {};
+}
+
+Result<std::unique_ptr<BackingDirectory>> OpenBackingDirectory(const PoolPath& pool,
+                                                               const media::Superblock& superblock,
+                                                               bool read_only) {
+  TRY(CheckPoolKind(pool, superblock));
+  if (pool.directory.empty()) return nullptr;
+  return BackingDirectory::Open(pool.directory, superblock.uuid, read_only);
+}
+
+}  // namespace ingot

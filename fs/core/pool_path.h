@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// From the path that people name a pool by to what is to be opened: a device pool is itself; a
+// directory stands for the directory pool in it.
+//
+// Stateless; asks the host's filesystem alone, so that what it says may be stale when it is looked
+// at. Opens nothing but backing/.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "fs/core/backing_directory.h"
+#include "pmemdev/base/result.h"
+#include "pmemdev/mapping.h"
+
+namespace ingot {
+
+struct PoolPath {
+  static constexpr const char* kRegionName = "region";
+
+  std::string region;     // what is mapped, and has the lock
+  std::string directory;  // empty: a device pool
+};
+
+// ENOENT: a directory without a pool. EINVAL: its region is no regular file. Whatever is no
+// directory, or isn't there, is itself.
+Result<PoolPath> ResolvePool(const std::string& path);
+
+// True if both names lead to one pool: the same text, the same file or device, or a directory pool
+// and its region.
+[[nodiscard]] bool IsSamePool(const std::string& one, const std::string& other);
+
+// A region must be named by its directory, and a directory's region must be one: EINVAL.
+Result<void> CheckPoolKind(const PoolPath& pool, const media::Superblock& superblock);
+
+// The backing files of the directory pool with that superblock, null of a device pool. EINVAL as
+// CheckPoolKind, and the errors of BackingDirectory::Open.
+Result<std::unique_ptr<BackingDirectory>> OpenBackingDirectory(const PoolPath& pool,
+                                                               const media::Superblock& superblock,
+                                                               bool read_only);
+
+}  // namespace ingot
