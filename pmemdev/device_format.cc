@@ -21,14 +21,6 @@ Result<T> Random() {
   return value;
 }
 
-// A random UUID of version 4, variant 1 (RFC 9562).
-Result<media::Uuid> RandomUuid() {
-  media::Uuid uuid = TRY(Random<media::Uuid>());
-  uuid[6] = static_cast<uint8_t>((uuid[6] & 0x0f) | 0x40);
-  uuid[8] = static_cast<uint8_t>((uuid[8] & 0x3f) | 0x80);
-  return uuid;
-}
-
 Result<media::Superblock> NewSuperblock(const Geometry& geometry,
                                         const DeviceFormatOptions& options) {
   media::Superblock superblock{};
@@ -89,6 +81,13 @@ Result<media::Superblock> FormatWithoutSuperblocks(const Mapping& mapping,
 }
 
 }  // namespace
+
+Result<media::Uuid> RandomUuid() {
+  media::Uuid uuid = TRY(Random<media::Uuid>());
+  uuid[6] = static_cast<uint8_t>((uuid[6] & 0x0f) | 0x40);
+  uuid[8] = static_cast<uint8_t>((uuid[8] & 0x3f) | 0x80);
+  return uuid;
+}
 
 Result<void> Device::Format(const Mapping& mapping, const DeviceFormatOptions& options) {
   const media::Superblock superblock = TRY(FormatWithoutSuperblocks(mapping, options));

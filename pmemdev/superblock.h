@@ -49,6 +49,9 @@ Result<media::Superblock> RecreateSuperblock(const Mapping& mapping);
 // Fills `checksum`.
 void Seal(media::Superblock& superblock);
 
+// A UUID of version 4, variant 1 (RFC 9562), as mkfs takes where it is given none.
+Result<media::Uuid> RandomUuid();
+
 // "d94b7b4e-..." of a UUID.
 [[nodiscard]] std::string FormatUuid(const media::Uuid& uuid);
 

@@ -14,26 +14,17 @@
 
 #include <fmt/format.h>
 
+#include "fs/admin/make_pool_internal.h"
 #include "fs/admin/mounts.h"
 #include "fs/admin/signature.h"
 #include "fs/core/volume.h"
 #include "pmemdev/device.h"
+#include "pmemdev/superblock.h"
 
 namespace ingot::admin {
 namespace {
 
 constexpr uint64_t kMebibyte = uint64_t{1} << 20;
-
-Result<void> CheckSize(uint64_t size_bytes) {
-  if (size_bytes < Geometry::kMinRegionSize) {
-    return Failure(ENOSPC, fmt::format("{} bytes are too few, a pool has at least {} MiB",
-                                       size_bytes, Geometry::kMinRegionSize / kMebibyte));
-  }
-  if (size_bytes > Geometry::kMaxRegionSize) {
-    return Failure(EFBIG, "a pool has at most 1 PiB");
-  }
-  return {};
-}
 
 // Removes the file that was made here unless the pool is finished.
 class NewFile {
@@ -76,24 +67,19 @@ Result<void> Resize(const MakePoolOptions& options, uint64_t present_bytes) {
 }
 
 Result<void> CheckKind(const struct stat& status) {
-  if (S_ISDIR(status.st_mode)) {
-    return Failure(EISDIR,
-                   "directory pools come with a later version; now a pool is a regular file or a "
-                   "devdax device. Hint: name a file, with --size");
-  }
   if (S_ISREG(status.st_mode) || S_ISCHR(status.st_mode)) return {};
   if (S_ISBLK(status.st_mode)) {
     return Failure(EINVAL,
-                   "a block device can't be mapped directly; now a pool is a regular file or a "
-                   "devdax device. Hint: make a filesystem with DAX on it and the pool in a file, "
-                   "or reconfigure the namespace: ndctl create-namespace -m devdax");
+                   "a block device can't be mapped directly; a pool is a regular file, a directory "
+                   "or a devdax device. Hint: make a filesystem with DAX on it and the pool in a "
+                   "directory, or reconfigure the namespace: ndctl create-namespace -m devdax");
   }
-  return Failure(EINVAL, "a pool is a regular file or a devdax device");
+  return Failure(EINVAL, "a pool is a regular file, a directory or a devdax device");
 }
 
 // Makes the file ready to be mapped; existing content is not touched but for its length.
 Result<void> PrepareFile(const MakePoolOptions& options, NewFile& file, bool& created) {
-  if (options.size_bytes.has_value()) TRY(CheckSize(*options.size_bytes));
+  if (options.size_bytes.has_value()) TRY(CheckPoolSize(*options.size_bytes));
   struct stat status;
   if (stat(options.path.c_str(), &status) != 0) {
     if (errno != ENOENT) return FailureFromErrno(options.path);
@@ -115,20 +101,7 @@ Result<void> PrepareFile(const MakePoolOptions& options, NewFile& file, bool& cr
     const bool may_be_pool = present >= kHugePageSize;
     return options.force && may_be_pool ? Result<void>() : Resize(options, present);
   }
-  return CheckSize(present);
-}
-
-Result<std::unique_ptr<Mapping>> MapLocked(const MakePoolOptions& options) {
-  if (const std::optional<std::string> loop = FindLoopDevice(options.path)) {
-    return Failure(EBUSY, fmt::format("it is attached to {}. Hint: losetup -d {}", *loop, *loop));
-  }
-  Result<std::unique_ptr<Mapping>> mapping = Mapping::Open(options.path, {});
-  if (mapping.has_value() || mapping.error_code() != EBUSY) return mapping;
-  const Result<std::optional<MountEntry>> mount = FindMountOfPool(options.path);
-  if (!mount.has_value() || !mount->has_value()) return mapping;
-  return Failure(EBUSY, fmt::format("{}, mounted at {}. Hint: ingot umount {}",
-                                    mapping.error().context, (*mount)->mountpoint,
-                                    (*mount)->mountpoint));
+  return CheckPoolSize(present);
 }
 
 Result<void> RefuseContent(const Mapping& mapping, bool force) {
@@ -168,29 +141,75 @@ Result<void> SyncNewFile(const std::string& path) {
   return {};
 }
 
-}  // namespace
-
-Result<MadePool> MakePool(const MakePoolOptions& options) {
-  if (options.label.size() >= sizeof(media::Superblock::label)) {
+Result<void> CheckLabel(const std::string& label) {
+  if (label.size() >= sizeof(media::Superblock::label)) {
     return Failure(EINVAL, "a label has at most 31 bytes");
   }
   const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; };
-  if (std::ranges::any_of(options.label, is_control)) {
+  if (std::ranges::any_of(label, is_control)) {
     return Failure(EINVAL, "a label can't have control characters");
+  }
+  return {};
+}
+
+// Made anew as a device pool, it would leave the files of the old one behind.
+Result<void> RefuseRegion(const Mapping& mapping, const std::string& path) {
+  const Result<SuperblockScan> scan = ReadSuperblocksUnchecked(mapping);
+  if (!scan || (scan->best.features_incompatible & media::kFeatureDirectoryPool) == 0) return {};
+  const std::filesystem::path folder = std::filesystem::absolute(path).parent_path();
+  std::error_code error;
+  if (!std::filesystem::is_directory(folder / BackingDirectory::kName, error)) return {};
+  return Failure(EINVAL, fmt::format("it is the region of a directory pool. Hint: ingot mkfs "
+                                     "--force {}",
+                                     folder.string()));
+}
+
+}  // namespace
+
+Result<void> CheckPoolSize(uint64_t size_bytes) {
+  if (size_bytes < Geometry::kMinRegionSize) {
+    return Failure(ENOSPC, fmt::format("{} bytes are too few, a pool has at least {} MiB",
+                                       size_bytes, Geometry::kMinRegionSize / kMebibyte));
+  }
+  if (size_bytes > Geometry::kMaxRegionSize) {
+    return Failure(EFBIG, "a pool has at most 1 PiB");
+  }
+  return {};
+}
+
+Result<std::unique_ptr<Mapping>> MapLocked(const std::string& path) {
+  if (const std::optional<std::string> loop = FindLoopDevice(path)) {
+    return Failure(EBUSY, fmt::format("it is attached to {}. Hint: losetup -d {}", *loop, *loop));
+  }
+  Result<std::unique_ptr<Mapping>> mapping = Mapping::Open(path, {});
+  if (mapping.has_value() || mapping.error_code() != EBUSY) return mapping;
+  const Result<std::optional<MountEntry>> mount = FindMountOfPool(path);
+  if (!mount.has_value() || !mount->has_value()) return mapping;
+  return Failure(EBUSY, fmt::format("{}, mounted at {}. Hint: ingot umount {}",
+                                    mapping.error().context, (*mount)->mountpoint,
+                                    (*mount)->mountpoint));
+}
+
+Result<MadePool> MakePool(const MakePoolOptions& options) {
+  TRY(CheckLabel(options.label));
+  struct stat status {};
+  if (stat(options.path.c_str(), &status) == 0 && S_ISDIR(status.st_mode)) {
+    return MakeDirectoryPool(options);
   }
   NewFile file;
   bool created = false;
   TRY(PrepareFile(options, file, created));
-  std::unique_ptr<Mapping> mapping = TRY(MapLocked(options));
+  std::unique_ptr<Mapping> mapping = TRY(MapLocked(options.path));
+  TRY(RefuseRegion(*mapping, options.path));
   TRY(RefuseContent(*mapping, options.force));
   const uint64_t wanted = RoundDown(options.size_bytes.value_or(0), kHugePageSize);
   if (wanted != 0 && wanted != mapping->size_bytes()) {
     // Only with force: nobody else has it open under the lock, which mapping it anew keeps short.
     mapping.reset();
     TRY(Resize(options, 1));
-    mapping = TRY(MapLocked(options));
+    mapping = TRY(MapLocked(options.path));
   }
-  TRY(CheckSize(mapping->size_bytes()));
+  TRY(CheckPoolSize(mapping->size_bytes()));
   // A file becomes one hole where its host can do that.
   if (options.force && !created) {
     (void)mapping->ReleaseHostSpace(MediaOffset(0), mapping->size_bytes());

@@ -52,11 +52,13 @@ int RunMkfs(const MkfsArguments& options) {
 
 Action SetUpMkfs(CLI::App& app) {
   auto options = std::make_shared<MkfsArguments>();
-  app.add_option("pool", options->pool, "file to make or to format, or a devdax device")
+  app.add_option("pool", options->pool,
+                 "file to make or to format, a devdax device, or an empty directory")
       ->required()
       ->type_name("POOL");
   app.add_option("-s,--size", options->size,
-                 "size of a new file, at least 16M; it is sparse, space is taken as it is used")
+                 "size of a new file or of a directory's region, at least 16M; it is sparse, space "
+                 "is taken as it is used")
       ->type_name("SIZE");
   app.add_option("-L,--label", options->label, "name for people, at most 31 bytes")
       ->type_name("TEXT");

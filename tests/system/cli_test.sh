@@ -56,7 +56,7 @@ test_mkfs() {
     [[ ! -e $pool ]] || fail "a pool that was refused exists"
     expect 1 'no size' "$ingot" mkfs --size 1Q "$pool"
     expect 1 '\(ENOENT\). Hint: .*--size 1G' "$ingot" mkfs "$pool"
-    expect 1 'later version' "$ingot" mkfs --size 1G "$work"
+    expect 1 'the directory holds .*ENOTEMPTY' "$ingot" mkfs --size 1G "$work"
     expect 1 '\(EFBIG\)' "$ingot" mkfs --size 2P "$pool"
     expect 2 "did you mean '--force'" "$ingot" mkfs --forse "$pool"
     make_pool

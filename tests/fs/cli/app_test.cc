@@ -109,7 +109,8 @@ TEST_F(CliTest, MkfsRefusesWhatItMust) {
   EXPECT_THAT(RunAs("ingot", {"mkfs", pool_}).err, HasSubstr("--size 1G"));
   EXPECT_THAT(RunAs("ingot", {"mkfs", "-s", "1M", pool_}).err, HasSubstr("at least 16 MiB"));
   EXPECT_FALSE(std::filesystem::exists(pool_));
-  EXPECT_THAT(RunAs("ingot", {"mkfs", folder_}).err, HasSubstr("later version"));
+  { const std::ofstream stranger(folder_ / "stranger"); }
+  EXPECT_THAT(RunAs("ingot", {"mkfs", folder_}).err, HasSubstr("holds 'stranger'"));
   EXPECT_THAT(RunAs("ingot", {"mkfs", "-s", "1M", "/dev/null"}).err, HasSubstr("(E"));
   MakePool();
   const Ran again = RunAs("ingot", {"mkfs", pool_});
