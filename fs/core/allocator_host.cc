@@ -25,12 +25,9 @@ Result<bool> Allocator::ReleaseFreeHugePages(uint32_t keep) {
   for (; first_pass_.value < group_count_; first_pass_ += 1, first_pass_left_ = ~uint64_t{0}) {
     const GroupState& state = groups_[first_pass_.value];
     if (state.damaged || state.uninitialised.load(std::memory_order_acquire)) continue;
-    const Result<uint64_t> released = ReleaseIn(first_pass_, first_pass_left_);
-    if (!released && released.error_code() != EUCLEAN && released.error_code() != EIO) {
-      return tl::unexpected<Error>(released.error());
-    }
-    if (!released || *released == 0) continue;  // a damaged bitmap must not stop the others
-    first_pass_left_ &= ~*released;
+    const uint64_t released = TRY(ReleaseIn(first_pass_, first_pass_left_));
+    if (released == 0) continue;
+    first_pass_left_ &= ~released;
     return true;
   }
   const GroupIndex group = releasable_.Next(GroupIndex(0));
@@ -47,7 +44,10 @@ Result<uint64_t> Allocator::ReleaseIn(GroupIndex group, std::optional<uint64_t> 
   // A commit that was left in the middle turned the device read-only before it gave this lock back.
   if (!device_.writable()) return Failure(EROFS, "giving host space back");
   PageBitmap taken;
-  TRY(BuildTaken(state, group, taken));
+  const Result<void> built = BuildTaken(state, group, taken);
+  // A damaged bitmap must not stop the others.
+  if (built.error_code() == EUCLEAN || built.error_code() == EIO) return 0;
+  TRY(Result<void>(built));
   uint64_t chosen = 0;
   uint64_t left = state.free_huge_mask & candidates.value_or(state.host_ready_mask) & ~uint64_t{1};
   for (; left != 0 && std::popcount(chosen) < kReleasedAtOnce; left &= left - 1) {

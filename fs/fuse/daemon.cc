@@ -45,7 +45,8 @@ Result<void> RunDaemon(Volume& volume, const MountOptions& options, const ReadyC
   TRY(session->Mount());
   log::Info("mounted, pool={} mountpoint={}", options.pool_path, options.mountpoint);
   const Result<void> served = [&]() -> Result<void> {
-    const auto maintenance = TRY(Maintenance::Start(volume, session->activity()));
+    const auto maintenance = TRY(Maintenance::Start(
+        volume, session->activity(), [&] { return session->may_change_by_itself(); }));
     return session->Serve([&] {
       NotifySupervisor();
       ready();

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// One thread: recovery first, then a look at the budget twice a second.
+// One thread: what the last mount left first, then a look twice a second, or when it is woken.
 #include "fs/fuse/maintenance.h"
 
 #include <pthread.h>
 
 #include <chrono>
+#include <utility>
 
 #include "pmemdev/base/log.h"
 #include "pmemdev/base/thread.h"
@@ -12,20 +13,30 @@
 namespace ingot {
 namespace {
 
-constexpr auto kBudgetCheckEvery = std::chrono::milliseconds(500);
+constexpr auto kTick = std::chrono::milliseconds(500);
+// After a failure of the host, which may last: eight seconds.
+constexpr uint32_t kTicksAfterFailure = 16;
+// Huge pages that stay allocated for what must work on a full host.
+constexpr uint32_t kHostReserveHugePages = 4;
 
 }  // namespace
 
-Result<std::unique_ptr<Maintenance>> Maintenance::Start(Volume& volume, Activity& activity) {
-  std::unique_ptr<Maintenance> maintenance(new Maintenance(volume, activity));
+Result<std::unique_ptr<Maintenance>> Maintenance::Start(Volume& volume, Activity& activity,
+                                                        std::function<bool()> may_write) {
+  std::unique_ptr<Maintenance> maintenance(
+      new Maintenance(volume, activity, std::move(may_write)));
+  if (BackingFiles* const backing = volume.core().backing.get()) {
+    backing->set_waker([raw = maintenance.get()] { raw->Wake(); });
+  }
   maintenance->thread_ = TRY(StartThread([raw = maintenance.get()] { raw->Run(); }));
   return maintenance;
 }
 
-Maintenance::Maintenance(Volume& volume, Activity& activity)
-    : volume_(volume), activity_(activity) {}
+Maintenance::Maintenance(Volume& volume, Activity& activity, std::function<bool()> may_write)
+    : volume_(volume), activity_(activity), may_write_(std::move(may_write)) {}
 
 Maintenance::~Maintenance() {
+  if (BackingFiles* const backing = volume_.core().backing.get()) backing->set_waker({});
   if (!thread_.joinable()) return;
   {
     const std::lock_guard lock(mutex_);
@@ -33,6 +44,18 @@ Maintenance::~Maintenance() {
   }
   wake_.notify_all();
   thread_.join();
+}
+
+void Maintenance::Wake() {
+  {
+    const std::lock_guard lock(mutex_);
+    woken_ = true;
+  }
+  wake_.notify_all();
+}
+
+bool Maintenance::MayWrite() {
+  return !stop_.load() && may_write_() && volume_.core().CheckWritable().has_value();
 }
 
 void Maintenance::RecoverOrphans() {
@@ -46,25 +69,59 @@ void Maintenance::RecoverOrphans() {
   }
 }
 
+void Maintenance::KeepBackingFiles() {
+  if (volume_.core().backing == nullptr || !MayWrite()) return;
+  const Result<void> kept = NoThrow([&] { return volume_.core().backing->Upkeep(); });
+  quiet_ticks_ = kept ? 0 : kTicksAfterFailure;
+  if (kept.error_code() == std::exchange(upkeep_error_, kept.error_code()) || kept) return;
+  log::Warning("event=upkeep_failed error={} reason=\"{}\"", ErrnoName(kept.error().code),
+               kept.error().context);
+}
+
+void Maintenance::ReleaseHostSpace() {
+  if (volume_.core().backing == nullptr || !can_release_) return;
+  while (MayWrite()) {
+    const Result<bool> more = NoThrow(
+        [&] { return volume_.core().allocator->ReleaseFreeHugePages(kHostReserveHugePages); });
+    if (more && *more) continue;
+    const int code = more.error_code();
+    if (code == 0 || code == ENOMEM || code == ENOSPC || code == EROFS) return;
+    // A host without holes has none the next time either, and a failing one is left alone.
+    can_release_ = false;
+    log::Warning("event=host_space_kept error={} reason=\"{}\"", ErrnoName(code),
+                 more.error().context);
+    return;
+  }
+}
+
 bool Maintenance::SleepUnlessStopped() {
   std::unique_lock lock(mutex_);
-  return !wake_.wait_for(lock, kBudgetCheckEvery, [this] { return stop_.load(); });
+  wake_.wait_for(lock, kTick, [this] { return stop_.load() || woken_; });
+  // What failed is not tried again for each file that somebody deletes.
+  if (!woken_ && quiet_ticks_ != 0) --quiet_ticks_;
+  woken_ = false;
+  return !stop_.load();
 }
 
 void Maintenance::Run() {
   pthread_setname_np(pthread_self(), "ingot-upkeep");
+  KeepBackingFiles();
   RecoverOrphans();
   PageArray& pages = volume_.device().page_array();
-  // A page array on the device never is over its budget, and needs no thread.
-  if (pages.placement() == PageArrayPlacement::kDevice) return;
-  while (SleepUnlessStopped()) {
+  // A page array on the device never is over its budget, a device pool has nothing to give back.
+  const bool is_idle = pages.placement() == PageArrayPlacement::kDevice &&
+                       volume_.core().backing == nullptr;
+  if (is_idle) return;
+  do {
+    if (quiet_ticks_ == 0) KeepBackingFiles();
+    ReleaseHostSpace();
     if (!pages.over_budget()) continue;
     // Without memory for that, at the next look.
     (void)NoThrow([&]() -> Result<void> {
       activity_.WhileQuiescent([&] { pages.Trim(); });
       return {};
     });
-  }
+  } while (SleepUnlessStopped());
 }
 
 }  // namespace ingot

@@ -63,6 +63,10 @@ class Session {
   // `ingot mount -o remount` says so through the attribute user.ingot.remount.
   void StopAtimes(bool stop);
   void TouchAtime(InodeNumber inode);
+  // False while the mount is read-only or shut down: maintenance holds still then, too.
+  [[nodiscard]] bool may_change_by_itself() const {
+    return !is_shut_down() && !atimes_stopped_.load(std::memory_order_relaxed);
+  }
 
   // FS_IOC_SHUTDOWN: from now on everything is EIO, as if the machine had stopped.
   void ShutDown();

@@ -17,7 +17,7 @@ links=()
 # shellcheck disable=SC2317 # called by trap
 clean_up() {
     local directory link
-    for directory in "$mnt" "$work/mnt2" "$work/user/mnt"; do
+    for directory in "$mnt" "$work/mnt2" "$work/user/mnt" "$work/ramfs"; do
         while mountpoint -q "$directory" 2>/dev/null; do
             umount -i -l "$directory" || break
         done
@@ -139,6 +139,41 @@ test_busy() {
     # The daemon has ended when umount returns.
     pool_is_free
     expect 32 'no ingot pool is mounted there' "$ingot" umount "$mnt"
+}
+
+test_directory_pool() {
+    local directory=$work/directory
+    mkdir "$directory"
+    expect 32 'no pool in this directory.*ENOENT.*ingot mkfs' "$ingot" mount "$directory" "$mnt"
+    expect 0 'uuid' "$ingot" mkfs "$directory"
+    expect 1 'EEXIST.*--force' "$ingot" mkfs "$directory"
+    expect 32 'name the directory' "$ingot" mount "$directory/region" "$mnt"
+    expect 0 'mounted: no' "$ingot" status "$directory"
+    expect 0 '' "$ingot" mount "$directory" "$mnt"
+    grep -q "^$directory $mnt fuse.ingot " /proc/mounts || fail "source or type in /proc/mounts"
+    head -c 3M /dev/urandom >"$mnt/large"
+    expect 0 'mounted: yes' "$ingot" status "$directory/"
+    expect 0 'mounted: yes' "$ingot" status "$directory/region"
+    expect 32 'mounted on .*mnt \(EBUSY\)' "$ingot" mount "$directory" "$work/mnt2"
+    expect 1 '\(EBUSY\). Hint: ingot umount' "$ingot" mkfs --force "$directory"
+    # The host's size is the pool's.
+    [[ $(stat -f -c '%b' "$mnt") == "$(stat -f -c '%b' "$directory")" ]] || fail "another total"
+    # Read-only, it leaves the host alone.
+    rm "$mnt/large"
+    expect 0 '' "$ingot" mount -o remount,ro "$directory" "$mnt"
+    expect 0 '' "$ingot" umount "$directory"
+    expect 0 '' "$ingot" mount -r "$directory" "$mnt"
+    expect 0 '' "$ingot" umount "$directory/region"
+    rm -r "$directory"
+
+    # A host without holes is named, unless it is said how much of it to take.
+    mkdir -p "$work/ramfs"
+    mount -t ramfs none "$work/ramfs"
+    mkdir "$work/ramfs/pool"
+    expect 1 'sparse.*EOPNOTSUPP.*--size' "$ingot" mkfs "$work/ramfs/pool"
+    [[ -z $(ls "$work/ramfs/pool") ]] || fail "a half-made pool is left"
+    expect 0 'uuid' "$ingot" mkfs --size 64M "$work/ramfs/pool"
+    umount "$work/ramfs"
 }
 
 test_introspection() {
@@ -394,8 +429,8 @@ if ((EUID != 0)) || [[ ! -c /dev/fuse ]]; then
     exit 77
 fi
 mkdir "$mnt" "$work/mnt2"
-tests=(test_mkfs test_mount_refusals test_busy test_introspection test_limits test_hostile
-    test_mount8 test_daemon_dies test_unprivileged)
+tests=(test_mkfs test_mount_refusals test_busy test_directory_pool test_introspection test_limits
+    test_hostile test_mount8 test_daemon_dies test_unprivileged)
 (($# < 2)) || tests=("${@:2}")
 for test in "${tests[@]}"; do
     echo "== $test"

@@ -6,8 +6,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <filesystem>
+#include <fstream>
+
 #include <gtest/gtest.h>
 
+#include "fs/admin/make_pool.h"
 #include "tests/support/fsck_assert.h"
 #include "tests/support/test_region.h"
 
@@ -94,6 +98,68 @@ TEST_F(PoolTest, ReadOnlyMountShowsAnInterruptedTransactionWholeOrNotAtAll) {
     EXPECT_TRUE(Load() == image) << "a read-only mount changed the pool";
   }
   EXPECT_TRUE(seen);
+}
+
+class DirectoryPoolTest : public ::testing::Test {
+ protected:
+  DirectoryPoolTest() {
+    std::string pattern = "/dev/shm/ingot-pool-test-XXXXXX";
+    options_.pool_path = mkdtemp(pattern.data());
+    admin::MakePoolOptions make;
+    make.path = options_.pool_path;
+    make.size_bytes = kSize;
+    const auto made = admin::MakePool(make);
+    EXPECT_TRUE(made) << Describe(made.error());
+  }
+  ~DirectoryPoolTest() override { std::filesystem::remove_all(options_.pool_path); }
+
+  MountOptions options_;
+};
+
+TEST_F(DirectoryPoolTest, OpensByItsDirectoryAlone) {
+  {
+    const auto pool = OpenPool(options_);
+    ASSERT_TRUE(pool) << Describe(pool.error());
+    NewNode node;
+    node.mode = S_IFREG | 0644;
+    node.likely_mapped = true;
+    const auto file = (*pool)->names().Create(Volume::kRoot, "file", node, Caller{});
+    ASSERT_TRUE(file && file->is_backed);
+    const std::string text = "contents";
+    ASSERT_TRUE((*pool)->data().Write(file->inode, 0, std::as_bytes(std::span(text)), {}));
+    MappingOptions mapping;
+    const auto locked = OpenMappingWhenFree(options_.pool_path, mapping, {});
+    EXPECT_EQ(locked.error_code(), EBUSY) << "the region has the lock";
+  }
+  options_.volume.read_only = true;
+  {
+    const auto pool = OpenPool(options_);
+    ASSERT_TRUE(pool) << Describe(pool.error());
+    const auto file = (*pool)->names().Lookup(Volume::kRoot, "file");
+    ASSERT_TRUE(file);
+    EXPECT_EQ(file->size_bytes, 8u) << "of the host's file";
+    EXPECT_EQ((*pool)->names().Unlink(Volume::kRoot, "file").error_code(), EROFS);
+  }
+  options_.pool_path += "/region";
+  const auto by_region = OpenPool(options_);
+  options_.pool_path.resize(options_.pool_path.size() - std::string("/region").size());
+  ASSERT_EQ(by_region.error_code(), EINVAL);
+  EXPECT_NE(by_region.error().context.find("name the directory"), std::string::npos);
+}
+
+TEST_F(DirectoryPoolTest, FilesOfAnotherPoolAreRefused) {
+  std::ofstream(options_.pool_path + "/backing/uuid") << "00000000-0000-4000-8000-000000000001\n";
+  EXPECT_EQ(OpenPool(options_).error_code(), EUCLEAN);
+}
+
+TEST_F(DirectoryPoolTest, OnlyDirectoriesCanAlwaysBeDirect) {
+  options_.mountpoint = options_.pool_path + "/mnt";
+  std::filesystem::create_directory(options_.mountpoint);
+  options_.direct = DirectMode::kAlways;
+  EXPECT_TRUE(ValidateMountOptions(options_));
+  options_.pool_path += "/region";
+  EXPECT_EQ(ValidateMountOptions(options_).error_code(), EOPNOTSUPP);
+  options_.pool_path.resize(options_.pool_path.size() - std::string("/region").size());
 }
 
 }  // namespace
