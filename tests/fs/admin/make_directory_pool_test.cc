@@ -3,6 +3,7 @@
 // after a kill at any of its steps.
 #include <signal.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -170,13 +171,46 @@ TEST_F(MakeDirectoryPoolTest, WhatFailsLeavesAnEmptyDirectory) {
   ExpectRefused(EINVAL, "31 bytes");
 }
 
+TEST_F(MakeDirectoryPoolTest, ALimitForFilesOfProgramsIsLifted) {
+  struct rlimit limit {};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &limit), 0);
+  limit.rlim_cur = std::min<rlim_t>(limit.rlim_cur, kMiB);
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &limit), 0);
+  if (limit.rlim_max != RLIM_INFINITY) GTEST_SKIP() << "there is a hard limit here";
+  const auto made = MakePool(options_);
+  ASSERT_TRUE(made) << Describe(made.error());
+  EXPECT_GE(made->superblock.region_size_bytes, 64 * kMiB);
+}
+
+TEST_F(MakeDirectoryPoolTest, WhereTheHostTakesNoFileSoLargeTheRegionIsSmaller) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root, to become somebody whose limits stay";
+  constexpr id_t kNobody = 65534;
+  ASSERT_EQ(chown(pool_.c_str(), kNobody, kNobody), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    const struct rlimit limit = {1000 * kMiB, 1000 * kMiB};
+    const bool is_ready = setrlimit(RLIMIT_FSIZE, &limit) == 0 &&
+                          setresgid(kNobody, kNobody, kNobody) == 0 &&
+                          setresuid(kNobody, kNobody, kNobody) == 0;
+    _exit(is_ready && MakePool(options_).has_value() ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_EQ(status, 0);
+  const auto volume = Open();
+  ASSERT_TRUE(volume) << Describe(volume.error());
+  const uint64_t size = (*volume)->device().superblock().region_size_bytes;
+  EXPECT_LE(size, 1000 * kMiB);
+  EXPECT_GE(size, 64 * kMiB);
+}
+
 // Runs `work` in a child, which is killed before its n-th system call that changes something.
 // False: it came to its end.
 template <typename Work>
 bool KilledBefore(int n, Work&& work) {
   const pid_t child = fork();
   if (child == 0) {
-    ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
+    if (ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) _exit(2);
     raise(SIGSTOP);
     _exit(work() ? 0 : 1);
   }
@@ -185,13 +219,17 @@ bool KilledBefore(int n, Work&& work) {
       SYS_write,     SYS_unlink,    SYS_rmdir,  SYS_unlinkat, SYS_msync, SYS_exit_group};
   int status = 0;
   waitpid(child, &status, 0);
+  if (!WIFSTOPPED(status)) {
+    ADD_FAILURE() << "this machine lets nobody trace";
+    return false;
+  }
   ptrace(PTRACE_SETOPTIONS, child, nullptr, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL);
   bool is_entry = true;
   for (int seen = 0;;) {
     ptrace(PTRACE_SYSCALL, child, nullptr, nullptr);
     waitpid(child, &status, 0);
-    if (WIFEXITED(status)) {
-      EXPECT_EQ(WEXITSTATUS(status), 0);
+    if (WIFEXITED(status) || WIFSIGNALED(status)) {
+      EXPECT_EQ(status, 0);
       return false;
     }
     if (!WIFSTOPPED(status) || WSTOPSIG(status) != (SIGTRAP | 0x80)) continue;

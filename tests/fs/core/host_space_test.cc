@@ -5,6 +5,10 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
+#include <atomic>
+#include <thread>
+
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "tests/fs/core/directory_pool_fixture.h"
@@ -131,6 +135,38 @@ TEST_F(HostSpace, AReserveStaysAllocatedAndIsForThoseWhoNeedIt) {
   claims.clear();
   Release(/*keep=*/4);
   EXPECT_EQ(Count().host_reserve_pages, kept);
+}
+
+TEST_F(HostSpace, NobodysBytesGoWhileOthersWriteAndDelete) {
+  constexpr uint32_t kWriters = 3;
+  std::atomic<uint32_t> at_work{kWriters};
+  std::vector<std::thread> writers;
+  for (uint32_t writer = 0; writer < kWriters; ++writer) {
+    writers.emplace_back([this, writer, &at_work] {
+      for (uint32_t round = 0; round < 60; ++round) {
+        const std::string name = fmt::format("{}-{}", writer, round % 3);
+        const std::string text(kFileBytes, static_cast<char>('a' + (writer * 7 + round) % 26));
+        const InodeNumber inode = MakeFile(kRoot, name);
+        WriteAll(inode, text);
+        std::this_thread::yield();
+        EXPECT_TRUE(ReadAll(inode) == text) << name << " round " << round;
+        EXPECT_TRUE(names().Unlink(kRoot, name));
+        names().Forget(inode, 1);
+      }
+      --at_work;
+    });
+  }
+  uint64_t calls = 0;
+  while (at_work != 0) {
+    EXPECT_TRUE(core().allocator->ReleaseFreeHugePages(2));
+    (void)Count();
+    ++calls;
+  }
+  for (std::thread& writer : writers) writer.join();
+  EXPECT_GT(calls, 0u);
+  Release();
+  Fill();
+  ExpectFiles(0, kFiles);
 }
 
 TEST_F(HostSpace, AReadOnlyDeviceGivesNothingBack) {
