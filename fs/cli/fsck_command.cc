@@ -127,6 +127,7 @@ Result<Outcome> CheckOnce(const FsckArguments& options, CheckMode mode,
   }
   std::unique_ptr<Mapping> opened = TRY(std::move(mapping));
   const auto directory = TRY(OpenDirectoryOf(pool, *opened, mode == CheckMode::kReport));
+  check_options.directory = directory.get();
   Outcome outcome{TRY(check::CheckPool(std::move(opened), check_options)), mode, mountpoint};
   progress.Clear();
   return outcome;

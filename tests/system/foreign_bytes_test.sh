@@ -21,7 +21,7 @@ run() {
     "$program" "$mnt" "$operations" 238 || fail "$1"
     umount_pool
     check_pool
-    rm "$pool"
+    remove_pool
 }
 
 mount_options=io_uring=off

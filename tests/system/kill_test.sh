@@ -28,7 +28,7 @@ timed_mount() {
 second_daemon_is_refused() {
     local answer
     mkdir -p "$work/second"
-    extra_mounts=("$work/second")
+    extra_mounts+=("$work/second")
     if answer=$("$ingot" mount "$pool" "$work/second" 2>&1); then fail "two daemons on one pool"; fi
     [[ $answer == *"$mnt"* ]] || fail "a second daemon is refused without a name: $answer"
 }

@@ -3,7 +3,8 @@
 #
 # What the system tests share: a pool in a folder of its own, mounted, unmounted, checked; everything
 # cleaned up whatever happens. Sourced with the build directory as the first argument. From the
-# environment: INGOT_TEST_DIR (where the pool lies), INGOT_TEST_OPTIONS (of each mount),
+# environment: INGOT_TEST_DIR (where the pool lies), INGOT_TEST_POOL (directory: a directory pool, on
+# a tmpfs of 2 MiB pages), INGOT_TEST_OPTIONS (of each mount),
 # INGOT_TEST_IO_URING (anything: requests come through it), INGOT_TEST_SHORT (anything: do less).
 set -euo pipefail
 
@@ -37,7 +38,26 @@ clean_up() {
 }
 trap clean_up EXIT
 
-make_pool() { "$ingot" mkfs --size "${1:-4G}" "$pool" >/dev/null; }
+make_pool() {
+    if [[ ${INGOT_TEST_POOL:-} != directory ]]; then
+        "$ingot" mkfs --size "${1:-4G}" "$pool" >/dev/null
+        return
+    fi
+    pool=$work/host
+    mkdir "$pool"
+    mount -t tmpfs -o "huge=always,mode=755,size=${1:-4G}" ingot-test "$pool"
+    extra_mounts+=("$pool")
+    "$ingot" mkfs "$pool" >/dev/null
+}
+# Before another one is made.
+remove_pool() {
+    if [[ ${INGOT_TEST_POOL:-} == directory ]]; then
+        umount "$pool"
+        rmdir "$pool"
+    else
+        rm "$pool"
+    fi
+}
 mount_pool() {
     "$ingot" mount "$pool" "$mnt" -o "log=$work/log${mount_options:+,$mount_options}"
 }

@@ -38,6 +38,6 @@ for mount_options in '' cache=small; do
     mapping verify
     umount_pool
     check_pool
-    rm "$pool"
+    remove_pool
 done
 echo "mapping: passed"

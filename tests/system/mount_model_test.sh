@@ -19,7 +19,7 @@ run() {
     "$program" "$mnt" "$operations" "$seed" || fail "options '$2', seed $seed"
     umount_pool
     check_pool
-    rm "$pool"
+    remove_pool
 }
 
 for i in "${!kinds[@]}"; do run $((i + 1)) "${kinds[i]}"; done

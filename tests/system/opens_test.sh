@@ -16,7 +16,7 @@ run() {
     "$build/tests/system/opens_test" "$mnt" "$rounds" "$1" || fail "options '$mount_options'"
     umount_pool
     check_pool
-    rm "$pool"
+    remove_pool
     mount_options=
 }
 

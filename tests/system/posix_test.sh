@@ -45,7 +45,7 @@ on_ingot() {
     find "$mnt" -mindepth 1 -delete
     umount_pool
     check_pool
-    rm "$pool"
+    remove_pool
     python3 "$here/posix_calls.py" --compare "$work/$1.json" "${natives[@]}" ||
         fail "$1: answers differ from those of every native filesystem"
 }

@@ -18,6 +18,6 @@ for mount_options in '' cache=small; do
     # What was held is all given back.
     orphans=$("$ingot" status --json "$pool" | jq -e '.space.orphans')
     ((orphans == 0)) || fail "$orphans orphans are left"
-    rm "$pool"
+    remove_pool
 done
 echo "reuse: passed"
