@@ -50,6 +50,13 @@ on_ingot() {
         fail "$1: answers differ from those of every native filesystem"
 }
 
+if [[ ${INGOT_TEST_POOL:-} == directory ]]; then
+    # Not posix_data: where holes are is the host's answer here, 2 MiB at a time, and parts of huge
+    # pages are zeroed rather than punched (rule B10), so that they stay whole.
+    on_ingot directory '' posix_names posix_privileges posix_rules
+    echo "posix: passed"
+    exit
+fi
 on_ingot ingot ''
 # Through the page cache the kernel clears privileges by other requests.
 on_ingot cached ,cache=small posix_privileges
