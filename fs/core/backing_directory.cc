@@ -10,6 +10,8 @@
 #include <charconv>
 #include <cstring>
 
+#include <fmt/format.h>
+
 #include "pmemdev/superblock.h"
 
 namespace ingot {

@@ -43,8 +43,9 @@ Result<std::unique_ptr<BackingLedger>> BackingLedger::Open(const BlockReader& re
   std::unique_ptr<BackingLedger> ledger(new BackingLedger());
   TRY(reader.Copy(kPage, kIdentity, WritableBytesOf(ledger->now_)));
   const media::BackingLedger& now = ledger->now_;
-  if (now.next_number == 0) return Damaged("next_number");
-  if (std::ranges::any_of(now.numbers, [&](uint64_t n) { return n >= now.next_number; })) {
+  const uint64_t next_number = now.next_number;
+  if (next_number == 0) return Damaged("next_number");
+  if (std::ranges::any_of(now.numbers, [&](uint64_t n) { return n >= next_number; })) {
     return Damaged("a number that was never handed out");
   }
   ledger->listed_ = CountListed(now);
