@@ -249,6 +249,13 @@ Result<const uint64_t*> Allocator::Bitmap(const GroupState& state, GroupIndex gr
   if (Crc32c(std::as_bytes(std::span(copy))) != expected) {
     return Failure(EUCLEAN, fmt::format("group {}: bitmap checksum", group.value));
   }
+  // Pages that a short group doesn't have are taken and hold no inodes, or they would be given out.
+  const uint32_t pages = device_.geometry().PagesIn(group);
+  const PageRun behind{pages, static_cast<uint32_t>(kPagesPerGroup) - pages};
+  const bool is_allocated = page == media::kAllocatedBitmapPage;
+  if (behind.count != 0 && !(is_allocated ? AllSet(copy, behind) : AllClear(copy, behind))) {
+    return Failure(EUCLEAN, fmt::format("group {}: bitmap behind the group's end", group.value));
+  }
   descriptor.flags.fetch_or(kPageVerified, std::memory_order_release);
   return words;
 }

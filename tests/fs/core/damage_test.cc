@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "fs/core/orphans.h"
+#include "pmemdev/base/checksum.h"
 #include "tests/fs/core/file_model.h"
 #include "tests/support/fsck_assert.h"
 
@@ -72,6 +73,24 @@ TEST_F(DamageTest, EntryThatNamesABitmapIsRefused) {
     EXPECT_ERROR(EUCLEAN, names().Lookup(directory, "forged"));
     EXPECT_TRUE(core().inodes.IsReferenced(kept)) << "references of the group are lost";
   }
+}
+
+// A checksum that is right says nothing of it.
+TEST_F(DamageTest, PagesBehindAShortGroupsEndAreNobodys) {
+  const InodeNumber file = MakeFile(kRoot, "file");
+  const GroupIndex group(0);
+  const uint32_t pages = volume().device().geometry().PagesIn(group);
+  ASSERT_LT(pages, kPagesPerGroup);
+  std::byte* bitmap = At(ingot::OffsetOf(FirstPageOf(group) + media::kAllocatedBitmapPage));
+  std::memset(bitmap + pages / 8, 0, (kPagesPerGroup - pages) / 8);
+  media::GroupEntry entry = *volume().device().group_table().Read(group);
+  entry.allocated_checksum = Crc32c({bitmap, kPageSize});
+  GroupTable::Seal(group, entry);
+  std::memcpy(volume().device().mapping().writable_base() + Geometry::GroupEntryAt(group).value,
+              &entry, sizeof(entry));
+  Reopen();
+  EXPECT_ERROR(ENOSPC, core().allocator->Take({.goal = FirstPageOf(group) + pages}));
+  EXPECT_FALSE(data().Write(file, 0, Bytes(std::string(100'000, 'x')), {}));
 }
 
 TEST_F(DamageTest, BitmapOfOneGroupDoesNotStopTheOthers) {
