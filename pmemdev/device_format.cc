@@ -8,6 +8,7 @@
 
 #include "pmemdev/base/check.h"
 #include "pmemdev/device.h"
+#include "pmemdev/erase_labels.h"
 
 namespace ingot {
 namespace {
@@ -47,22 +48,11 @@ Result<media::Superblock> NewSuperblock(const Geometry& geometry,
 // Everything that mount stores to without asking for space first.
 Result<void> AllocateFixedParts(const Mapping& mapping, const Geometry& geometry) {
   TRY(mapping.AllocateHostSpace(MediaOffset(0), media::kLabelSize + media::kLanesSize));
-  for (GroupIndex group(0); group.value < geometry.group_count();
-       group += media::kGroupsPerTable) {
+  for (GroupIndex group(0); group.value < geometry.group_count(); group += media::kGroupsPerTable) {
     TRY(mapping.AllocateHostSpace(Geometry::GroupEntryAt(group), media::kGroupTableSize));
   }
   return mapping.AllocateHostSpace(Geometry::SuperblockCopy(2, geometry.region_size_bytes()),
                                    media::kLabelSize);
-}
-
-// The two labels, with the superblocks of an earlier pool and the signatures of whatever else was
-// there: all known ones lie in them.
-Result<void> EraseLabels(Persist& persist, const Geometry& geometry) {
-  PersistStream stream = persist.NewStream();
-  TRY(stream.ZeroUnfenced(MediaOffset(0), media::kLabelSize));
-  TRY(stream.ZeroUnfenced(Geometry::SuperblockCopy(2, geometry.region_size_bytes()),
-                          media::kLabelSize));
-  return stream.Fence();
 }
 
 // All of a pool but what makes it one.
@@ -73,7 +63,7 @@ Result<media::Superblock> FormatWithoutSuperblocks(const Mapping& mapping,
   const media::Superblock superblock = TRY(NewSuperblock(geometry, options));
   TRY(AllocateFixedParts(mapping, geometry));
   Persist persist(mapping);
-  TRY(EraseLabels(persist, geometry));
+  TRY(EraseLabels(mapping));
   const GroupTable table(mapping, geometry, superblock.uuid);
   TRY(table.WriteFresh(persist, GroupIndex(0), geometry.group_count()));
   TRY(Journal::Format(persist, superblock));
@@ -89,6 +79,14 @@ Result<media::Uuid> RandomUuid() {
   return uuid;
 }
 
+Result<void> EraseLabels(const Mapping& mapping) {
+  Persist persist(mapping);
+  PersistStream stream = persist.NewStream();
+  TRY(stream.ZeroUnfenced(MediaOffset(0), media::kLabelSize));
+  TRY(stream.ZeroUnfenced(Geometry::SuperblockCopy(2, mapping.size_bytes()), media::kLabelSize));
+  return stream.Fence();
+}
+
 Result<void> Device::Format(const Mapping& mapping, const DeviceFormatOptions& options) {
   const media::Superblock superblock = TRY(FormatWithoutSuperblocks(mapping, options));
   Persist persist(mapping);
@@ -100,8 +98,8 @@ Result<std::unique_ptr<Device>> Device::Create(std::unique_ptr<Mapping> mapping,
                                                const std::function<Result<void>(Device&)>& fill) {
   const media::Superblock superblock = TRY(FormatWithoutSuperblocks(*mapping, options));
   std::unique_ptr<Device> device = TRY(Assemble(std::move(mapping), superblock, {}));
-  device->journal_ = TRY(Journal::Open(*device->mapping_, device->geometry_, *device->persist_,
-                                       device->superblock_));
+  device->journal_ = TRY(
+      Journal::Open(*device->mapping_, device->geometry_, *device->persist_, device->superblock_));
   TRY(fill(*device));
   TRY(WriteSuperblocks(*device->persist_, superblock));
   return device;

@@ -21,6 +21,7 @@
 #include "fs/core/pool_path.h"
 #include "fs/core/shared_space.h"
 #include "fs/core/volume.h"
+#include "pmemdev/erase_labels.h"
 #include "pmemdev/superblock.h"
 
 namespace ingot::admin {
@@ -147,16 +148,6 @@ Result<void> CheckOldRegion(const Mapping& mapping, const Present& present) {
 
 // --- taking an older pool away -----------------------------------------------------------------
 
-Result<void> EraseSuperblocks(const Mapping& mapping) {
-  Persist persist(mapping);
-  PersistStream stream = persist.NewStream();
-  const MediaOffset last = Geometry::SuperblockCopy(2, mapping.size_bytes());
-  TRY(stream.ZeroUnfenced(MediaOffset(0), std::min(media::kLabelSize, mapping.size_bytes())));
-  TRY(stream.ZeroUnfenced(last, media::kLabelSize));
-  TRY(stream.Fence());
-  return Sync(mapping.fd(), "fsync of the region");
-}
-
 // An empty file, with its lock if it was a pool's.
 Result<void> EmptyOldRegion(const std::string& path, const Present& present, Descriptor& fd) {
   struct stat status {};
@@ -166,7 +157,8 @@ Result<void> EmptyOldRegion(const std::string& path, const Present& present, Des
     TRY(CheckOldRegion(*mapping, present));
     fd = Descriptor(fcntl(mapping->fd(), F_DUPFD_CLOEXEC, 0));
     if (fd.get() < 0) return FailureFromErrno(path);
-    TRY(EraseSuperblocks(*mapping));
+    TRY(EraseLabels(*mapping));
+    TRY(Sync(mapping->fd(), "fsync of the region"));
   } else if (status.st_size != 0 && !present.mark) {
     return Failure(EEXIST, "its region is a file of another kind. Hint: remove that first");
   } else {

@@ -179,7 +179,7 @@ void AddAttributes(Operations& list) {
   });
   add("chown to nobody else", [](Volume& volume) {
     AttributeChange change;
-    change.ctime = Time{2'000'000'000, 0};
+    change.ctime = Time{1'850'000'000, 0};
     change.kill_privileges = true;
     return Set(volume, "file", change);
   });
