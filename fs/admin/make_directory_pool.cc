@@ -5,6 +5,7 @@
 // of.
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -254,6 +255,10 @@ Result<MadePool> MakeDirectoryPool(const MakePoolOptions& options) {
   if (options.size_bytes.has_value()) TRY(CheckPoolSize(*options.size_bytes));
   const Descriptor directory(open(options.path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (directory.get() < 0) return FailureFromErrno(options.path);
+  // Two at once would take each other's half-made parts for their own.
+  if (flock(directory.get(), LOCK_EX | LOCK_NB) != 0) {
+    return Failure(errno == EWOULDBLOCK ? EBUSY : errno, "another mkfs is at work in there");
+  }
   const Present present = TRY(LookInto(options.path));
   const bool is_new = !present.region && !present.backing;
   if (!is_new && !options.force) {

@@ -156,8 +156,8 @@ Result<void> CheckLabel(const std::string& label) {
 Result<void> RefuseRegion(const Mapping& mapping, const std::string& path) {
   const Result<SuperblockScan> scan = ReadSuperblocksUnchecked(mapping);
   if (!scan || (scan->best.features_incompatible & media::kFeatureDirectoryPool) == 0) return {};
-  const std::filesystem::path folder = std::filesystem::absolute(path).parent_path();
   std::error_code error;
+  const std::filesystem::path folder = std::filesystem::canonical(path, error).parent_path();
   if (!std::filesystem::is_directory(folder / BackingDirectory::kName, error)) return {};
   return Failure(EINVAL, fmt::format("it is the region of a directory pool. Hint: ingot mkfs "
                                      "--force {}",

@@ -154,7 +154,7 @@ constexpr Valued kValued[] = {
        static constexpr Choice<DirectMode> kChoices[] = {{"auto", DirectMode::kAuto},
                                                          {"always", DirectMode::kAlways},
                                                          {"never", DirectMode::kNever}};
-       r.mount.direct = TRY(Choose(name, value, kChoices));
+       r.mount.volume.direct = TRY(Choose(name, value, kChoices));
        return {};
      }},
     {"page_array",

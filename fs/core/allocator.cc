@@ -101,6 +101,8 @@ Result<std::unique_ptr<Allocator>> Allocator::Open(Device& device) {
     allocator->total_pages_ += geometry.PagesIn(group) - media::kReservedPagesPerGroup;
     if (entry->free_pages != 0) allocator->with_pages_.Set(group);
     if (entry->free_huge_mask != 0) allocator->with_huge_.Set(group);
+    // Nobody knows what the last mount gave back.
+    if (!fresh) allocator->releasable_.Set(group);
   }
   allocator->reserve_pages_ = ReservePages(allocator->total_pages_);
   return allocator;
@@ -229,7 +231,7 @@ void Allocator::UpdateHugeMask(GroupState& state, GroupIndex group, PageRun run)
     mask.store(free ? mask.load() | bit : mask.load() & ~bit, std::memory_order_relaxed);
     if (!free) continue;
     with_huge_.Set(group);
-    if ((state.host_ready_mask & bit) != 0) releasable_.Set(group);
+    if (free) releasable_.Set(group);
   }
 }
 

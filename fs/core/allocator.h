@@ -197,8 +197,8 @@ class Allocator {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(state.mutex);
 
   // Host space (allocator_host.cc).
-  // Of one group, those among `candidates` (one bit each), or that are known to have host space.
-  Result<uint64_t> ReleaseIn(GroupIndex group, std::optional<uint64_t> candidates);
+  // Of one group, some of those among `candidates` (one bit each); returns which.
+  Result<uint64_t> ReleaseIn(GroupIndex group, uint64_t candidates);
   Result<void> FillHostReserve(uint32_t huge_pages);
   Result<Claim> TakeFromHostReserve(const ClaimRequest& request);
   [[nodiscard]] uint64_t HostReservePages();
@@ -241,9 +241,9 @@ class Allocator {
   uint64_t damaged_groups_ = 0;
   std::function<bool()> reclaimer_;
 
-  GroupSummary releasable_;      // groups where a huge page with host space became free
-  GroupIndex first_pass_{0};     // of ReleaseFreeHugePages, as what follows
-  uint64_t first_pass_left_ = ~uint64_t{0};
+  GroupSummary releasable_;      // groups where a free huge page may have host space
+  GroupIndex releasing_{0};      // of ReleaseFreeHugePages: the group that it is at,
+  uint64_t releasing_left_ = 0;  // and what it has not looked at there
   Mutex host_reserve_mutex_;     // in the lock order right before groups
   // Whole but for the last; goes before the groups do.
   std::vector<Claim> host_reserve_ ABSL_GUARDED_BY(host_reserve_mutex_);

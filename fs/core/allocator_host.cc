@@ -3,8 +3,8 @@
 // is wholly free goes back to the host, but for a few huge pages that are kept for the time when
 // the host is full.
 //
-// Volatile only. A crash in between leaves huge pages allocated that nobody uses: the first pass
-// after the next mount gives them back.
+// Volatile only. A crash in between leaves huge pages allocated that nobody uses: after a mount all
+// groups that were ever used are looked at.
 #include <algorithm>
 #include <bit>
 
@@ -22,23 +22,19 @@ Result<bool> Allocator::ReleaseFreeHugePages(uint32_t keep) {
   // A full host can't give any: then those that others free are taken the next time.
   const Result<void> filled = FillHostReserve(keep);
   if (!filled && filled.error_code() != ENOSPC) return tl::unexpected<Error>(filled.error());
-  for (; first_pass_.value < group_count_; first_pass_ += 1, first_pass_left_ = ~uint64_t{0}) {
-    const GroupState& state = groups_[first_pass_.value];
-    if (state.damaged || state.uninitialised.load(std::memory_order_acquire)) continue;
-    const uint64_t released = TRY(ReleaseIn(first_pass_, first_pass_left_));
-    if (released == 0) continue;
-    first_pass_left_ &= ~released;
-    return true;
+  if (releasing_left_ == 0) {
+    releasing_ = releasable_.Next(GroupIndex(0));
+    if (releasing_.value >= group_count_) return false;
+    releasable_.Clear(releasing_);
+    releasing_left_ = ~uint64_t{0};
   }
-  const GroupIndex group = releasable_.Next(GroupIndex(0));
-  if (group.value >= group_count_) return false;
-  releasable_.Clear(group);
-  const uint64_t released = TRY(ReleaseIn(group, std::nullopt));
-  if (released != 0) releasable_.Set(group);
+  const uint64_t released = TRY(ReleaseIn(releasing_, releasing_left_));
+  releasing_left_ = released == 0 ? 0 : releasing_left_ & ~released;
   return true;
 }
 
-Result<uint64_t> Allocator::ReleaseIn(GroupIndex group, std::optional<uint64_t> candidates) {
+// All that are free, whatever is known of the host: what a hole is already costs it nothing.
+Result<uint64_t> Allocator::ReleaseIn(GroupIndex group, uint64_t candidates) {
   GroupState& state = groups_[group.value];
   MutexLock lock(state.mutex);
   // A commit that was left in the middle turned the device read-only before it gave this lock back.
@@ -49,7 +45,7 @@ Result<uint64_t> Allocator::ReleaseIn(GroupIndex group, std::optional<uint64_t> 
   if (built.error_code() == EUCLEAN || built.error_code() == EIO) return 0;
   TRY(Result<void>(built));
   uint64_t chosen = 0;
-  uint64_t left = state.free_huge_mask & candidates.value_or(state.host_ready_mask) & ~uint64_t{1};
+  uint64_t left = state.free_huge_mask & candidates & ~uint64_t{1};
   for (; left != 0 && std::popcount(chosen) < kReleasedAtOnce; left &= left - 1) {
     const auto huge = static_cast<uint32_t>(std::countr_zero(left));
     if (AllClear(taken, {huge * kRunPages, kRunPages})) chosen |= uint64_t{1} << huge;

@@ -166,6 +166,7 @@ std::shared_ptr<BackingFile> BackingFiles::Remember(std::shared_ptr<BackingFile>
   if (recent_.size() > kMaxRecent) {
     oldest = std::move(recent_.front());
     recent_.pop_front();
+    if (oldest.use_count() == 1) open_.erase(oldest->number());
   }
   return file;
 }
@@ -257,6 +258,12 @@ Result<void> BackingFiles::FinishDeletions() {
   TRY(CheckWritable());
   const std::vector<uint64_t> numbers = ledger_->TakeAbandoned();
   if (numbers.empty()) return {};
+  // Once more: one of them may be a spare whose commit has just ended in the middle, and then the
+  // device was read-only before its number came here.
+  if (const Result<void> may = CheckWritable(); !may) {
+    for (const uint64_t number : numbers) ledger_->Abandon(number);
+    return may;
+  }
   std::vector<uint64_t> gone;
   // Their space is wanted in any case; their numbers stay listed if the host can't be trusted.
   const Result<void> result = NoThrow([&]() -> Result<void> {

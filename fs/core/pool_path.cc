@@ -34,6 +34,14 @@ Result<PoolPath> ResolvePool(const std::string& path) {
   PoolPath pool{RegionOf(path), path};
   if (lstat(pool.region.c_str(), &status) != 0) {
     if (errno != ENOENT) return FailureFromErrno(pool.region);
+    const std::string backing = path + "/" + BackingDirectory::kName;
+    if (lstat(backing.c_str(), &status) == 0) {
+      return Failure(ENOENT,
+                     fmt::format("its region is missing, but not '{}', where the large files are. "
+                                 "Hint: restore the region from a copy; or, if a mkfs was "
+                                 "interrupted, ingot mkfs --force {}",
+                                 backing, path));
+    }
     return Failure(ENOENT, fmt::format("there is no pool in this directory. Hint: ingot mkfs {}",
                                        path));
   }

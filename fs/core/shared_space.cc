@@ -40,16 +40,18 @@ Result<SharedSpace> CountSharedSpace(const Device& device, const SpaceCounts& co
   if (fstat(fd, &region) != 0) return FailureFromErrno("fstat of the region");
   // A tmpfs without a limit says nothing.
   const bool has_size = host.f_blocks != 0;
-  const uint64_t available =
-      has_size ? host.f_bavail * host.f_frsize : MachineMemoryBytes(/*free=*/true);
+  const uint64_t memory = MachineMemoryBytes(/*free=*/true);
+  const uint64_t free = has_size ? host.f_bfree * host.f_frsize : memory;
+  const uint64_t available = has_size ? host.f_bavail * host.f_frsize : memory;
   const uint64_t given = static_cast<uint64_t>(region.st_blocks) * kStatBlockSize;
   const uint64_t used = (counts.total_pages - counts.free_pages) * kPageSize;
   const uint64_t inside = std::min(counts.free_pages_on_host * kPageSize,
                                    Minus(given, FixedBytes(device.geometry()) + used));
   SharedSpace space;
   space.total_bytes = has_size ? host.f_blocks * host.f_frsize : MachineMemoryBytes(false);
-  space.free_bytes = std::min(space.total_bytes, available + inside);
-  space.available_bytes = Minus(space.free_bytes, counts.host_reserve_pages * kPageSize);
+  space.free_bytes = std::min(space.total_bytes, free + inside);
+  space.available_bytes = std::min(
+      space.free_bytes, Minus(available + inside, counts.host_reserve_pages * kPageSize));
   return space;
 }
 

@@ -40,7 +40,7 @@ bool KernelOffersIoUring() {
 
 Result<void> ValidateMountOptions(const MountOptions& options) {
   TRY(CheckMountpoint(options));
-  if (options.direct == DirectMode::kAlways && !IsDirectoryPool(options.pool_path)) {
+  if (options.volume.direct == DirectMode::kAlways && !IsDirectoryPool(options.pool_path)) {
     return Failure(
         EOPNOTSUPP,
         "direct=always: a device pool has no backing files that could be mapped directly. "

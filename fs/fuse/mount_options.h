@@ -41,7 +41,6 @@ struct MountOptions {
   std::vector<std::string> extra;
 
   CacheMode cache = CacheMode::kNone;
-  DirectMode direct = DirectMode::kAuto;
   Switch io_uring = Switch::kAuto;
   uint32_t threads = 0;  // at most so many serve requests; 0: by the number of CPUs
   // Look for the next request so long before going to sleep. Nothing: some 20 us where there is

@@ -79,6 +79,7 @@ uint32_t Passthrough::Register(const BackingFile& file) {
   if (is_for_ever && !refused_.exchange(true)) {
     log::Warning("fuse: the kernel refused a backing file, no more are tried, error={}",
                  ErrnoName(code));
+    volume_.core().direct = DirectMode::kNever;
   }
   return 0;
 }

@@ -80,8 +80,9 @@ Result<std::unique_ptr<Session>> Session::Create(Volume& volume, const MountOpti
 void Session::Init(void* self, fuse_conn_info* connection) noexcept {
   auto& session = *static_cast<Session*>(self);
   session.init_result_ = NoThrow([&]() -> Result<void> {
-    const Wanted wanted{session.WantsIoUring(), session.passthrough_ != nullptr &&
-                                                    session.options_.direct != DirectMode::kNever};
+    const Wanted wanted{
+        session.WantsIoUring(),
+        session.passthrough_ != nullptr && session.options_.volume.direct != DirectMode::kNever};
     session.negotiated_ = Negotiate(*connection, wanted);
     // Before the answer: rings serve from then on.
     TRY(session.StartPassthrough());
@@ -134,11 +135,11 @@ Result<void> Session::AnswerInit() {
   // libfuse sets the rings up while it answers, each with a thread, and carries on without them if
   // it can't: without threads there are no rings.
   const std::set<std::string> threads = ThreadIds();
-  negotiated_.io_uring =
-      negotiated_.io_uring && !std::ranges::includes(threads_before, threads);
+  negotiated_.io_uring = negotiated_.io_uring && !std::ranges::includes(threads_before, threads);
   if (!negotiated_.io_uring && options_.io_uring == Switch::kOn) {
-    return Failure(EOPNOTSUPP, "io_uring=on: its rings can't be set up (descriptors, memory or "
-                               "locked memory are short). Hint: use io_uring=auto");
+    return Failure(EOPNOTSUPP,
+                   "io_uring=on: its rings can't be set up (descriptors, memory or "
+                   "locked memory are short). Hint: use io_uring=auto");
   }
   return {};
 }
@@ -147,14 +148,14 @@ Result<void> Session::AnswerInit() {
 Result<void> Session::StartPassthrough() {
   if (passthrough_ == nullptr) return {};
   std::string why_not;
-  if (options_.direct == DirectMode::kNever) {
+  if (options_.volume.direct == DirectMode::kNever) {
     why_not = "mounted with direct=never";
   } else if (!negotiated_.passthrough) {
     why_not = "the kernel doesn't offer FUSE passthrough (Linux 6.9, CONFIG_FUSE_PASSTHROUGH)";
   } else if (!HasCapability(getpid(), CAP_SYS_ADMIN)) {
     why_not = "the daemon lacks CAP_SYS_ADMIN";
   }
-  if (options_.direct == DirectMode::kAlways && !why_not.empty()) {
+  if (options_.volume.direct == DirectMode::kAlways && !why_not.empty()) {
     return Failure(EOPNOTSUPP, "direct=always: " + why_not + ". Hint: use direct=auto");
   }
   if (!why_not.empty()) volume_.core().direct = DirectMode::kNever;
@@ -230,7 +231,9 @@ uint32_t Session::threads() const {
   return negotiated_.io_uring ? std::thread::hardware_concurrency() : workers_->count();
 }
 
-void Session::StopAtimes(bool stop) { atimes_stopped_.store(stop, std::memory_order_relaxed); }
+void Session::StopAtimes(bool stop) {
+  atimes_stopped_.store(stop, std::memory_order_relaxed);
+}
 
 void Session::TouchAtime(InodeNumber inode) {
   if (atimes_stopped_.load(std::memory_order_relaxed)) return;

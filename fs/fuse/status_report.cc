@@ -40,6 +40,18 @@ const char* NameOfGranularity(Granularity granularity) {
   return "unknown";
 }
 
+const char* NameOfDirect(DirectMode direct) {
+  switch (direct) {
+    case DirectMode::kAuto:
+      return "auto";
+    case DirectMode::kAlways:
+      return "always";
+    case DirectMode::kNever:
+      return "never";
+  }
+  return "unknown";
+}
+
 const char* NameOfAtime(AtimeMode mode) {
   switch (mode) {
     case AtimeMode::kRelative:
@@ -112,7 +124,7 @@ void DescribeMount(JsonText& report, Session& session) {
   report.Add("atime", NameOfAtime(options.volume.atime));
   report.Add("atomic", options.volume.atomic);
   report.Add("cache", options.cache == CacheMode::kNone ? "none" : "small");
-  report.Add("direct", options.direct == DirectMode::kNever ? "never" : "auto");
+  report.Add("direct", NameOfDirect(options.volume.direct));
   report.Add("transport", session.negotiated().io_uring ? "io_uring" : "dev_fuse");
   report.Add("threads", session.threads());
   report.Add("spin_us", session.spin_us());

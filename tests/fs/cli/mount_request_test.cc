@@ -65,7 +65,7 @@ TEST(MountOptions, OwnOnesArrive) {
             "log=/tmp/l,loglevel=debug,fsname=x,allow_other,nonempty");
   EXPECT_TRUE(request.mount.volume.atomic);
   EXPECT_EQ(request.mount.cache, CacheMode::kSmall);
-  EXPECT_EQ(request.mount.direct, DirectMode::kNever);
+  EXPECT_EQ(request.mount.volume.direct, DirectMode::kNever);
   EXPECT_EQ(request.mount.page_array, PageArrayChoice::kDram);
   EXPECT_EQ(request.mount.io_uring, Switch::kOff);
   EXPECT_EQ(request.mount.threads, 3u);

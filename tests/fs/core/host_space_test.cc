@@ -100,6 +100,18 @@ TEST_F(HostSpace, AfterAMountAllThatIsFreeGoesBack) {
   EXPECT_EQ(HostBytes(), after);
 }
 
+TEST_F(HostSpace, WhatAnEarlierMountWroteGoesBackWhenItIsDeleted) {
+  const uint64_t empty = HostBytes();
+  Fill();
+  ReopenPool();
+  Release();
+  EXPECT_GE(HostBytes(), kFiles * kFileBytes);
+  Delete(1, kFiles);
+  Release();
+  EXPECT_LE(HostBytes(), empty + 4 * kHugePageSize);
+  ExpectFiles(0, 1);
+}
+
 TEST_F(HostSpace, AReserveStaysAllocatedAndIsForThoseWhoNeedIt) {
   const uint64_t free_before = Count().free_pages;
   Release(/*keep=*/4);

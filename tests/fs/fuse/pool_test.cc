@@ -155,7 +155,7 @@ TEST_F(DirectoryPoolTest, FilesOfAnotherPoolAreRefused) {
 TEST_F(DirectoryPoolTest, OnlyDirectoriesCanAlwaysBeDirect) {
   options_.mountpoint = options_.pool_path + "/mnt";
   std::filesystem::create_directory(options_.mountpoint);
-  options_.direct = DirectMode::kAlways;
+  options_.volume.direct = DirectMode::kAlways;
   EXPECT_TRUE(ValidateMountOptions(options_));
   options_.pool_path += "/region";
   EXPECT_EQ(ValidateMountOptions(options_).error_code(), EOPNOTSUPP);
