@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -16,12 +17,14 @@ namespace {
 
 // The header that most lanes agree on, if more than half of all do.
 std::optional<media::LaneHeader> AgreedHeader(const Mapping& mapping) {
-  std::map<media::Uuid, uint32_t> votes;
+  // Features too: one damaged lane must not make a device pool part of a directory.
+  std::map<std::pair<media::Uuid, uint64_t>, uint32_t> votes;
   std::optional<media::LaneHeader> agreed;
   for (uint32_t lane = 0; lane < media::kLaneCount; ++lane) {
     const Result<media::LaneHeader> header = ReadLaneHeader(mapping, lane);
     if (!header.has_value() || header->lane_count != media::kLaneCount) continue;
-    if (++votes[header->uuid] > media::kLaneCount / 2) agreed = *header;
+    const std::pair vote(header->uuid, header->features_incompatible);
+    if (++votes[vote] > media::kLaneCount / 2) agreed = *header;
   }
   return agreed;
 }
@@ -50,6 +53,10 @@ Result<media::Superblock> RecreateSuperblock(const Mapping& mapping) {
   if (header->format_version != media::kFormatVersion) {
     return Failure(ENOTSUP, fmt::format("format version {}, this program knows {}",
                                         header->format_version, media::kFormatVersion));
+  }
+  const uint64_t unknown = header->features_incompatible & ~media::kFeaturesIncompatible;
+  if (unknown != 0) {
+    return Failure(ENOTSUP, fmt::format("unknown incompatible features {:#x}", unknown));
   }
   const Geometry geometry = TRY(Geometry::ForRegion(mapping.size_bytes()));
   if (!GroupsAgree(mapping, geometry, header->uuid)) {

@@ -51,7 +51,7 @@ bool PoolTrial::Report() {
 void PoolTrial::Mount(bool clean) {
   auto device = Device::Open(pool_.MapPrivately(), {});
   CHECK(device.has_value() || !clean, "{}", Describe(device.error()));
-  if (!device.has_value()) return;
+  if (!device.has_value() || SaysThatFilesAreMissing(**device)) return;
   auto volume = Volume::Open(std::move(*device), {});
   CHECK(volume.has_value() || !clean, "{}", Describe(volume.error()));
   if (!volume.has_value()) return;
@@ -59,6 +59,11 @@ void PoolTrial::Mount(bool clean) {
   Wander(**volume);
   UseOldFiles(**volume, false);
   (void)RecoverOrphans(**volume);
+}
+
+// By its label it is a part of a directory pool, which fsck may check alone, and nobody mounts so.
+bool PoolTrial::SaysThatFilesAreMissing(const Device& device) {
+  return (device.superblock().features_incompatible & media::kFeatureDirectoryPool) != 0;
 }
 
 // It is one that this program doesn't know, or nothing says any more what it was.
@@ -88,6 +93,7 @@ void PoolTrial::Repair() {
   }
   CHECK(report->clean_now(), "fsck -y: {}", Summary(*report));
   RequireClean(*opened->device, "after a repair");
+  if (SaysThatFilesAreMissing(*opened->device)) return;
   auto volume = Volume::Open(std::move(opened->device), {});
   CHECK(volume.has_value(), "after a repair: {}", Describe(volume.error()));
   Use(**volume);

@@ -31,6 +31,7 @@ class PoolTrial {
   bool Report();
   void Mount(bool clean);
   void Repair();
+  [[nodiscard]] static bool SaysThatFilesAreMissing(const Device& device);
   [[nodiscard]] bool IsBeyondRepair() const;
   void Use(Volume& volume);
   void UseOwnDirectory(Volume& volume);

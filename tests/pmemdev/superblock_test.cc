@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "pmemdev/base/checksum.h"
 #include "pmemdev/device.h"
 #include "tests/support/field_mutations.h"
 #include "tests/support/test_region.h"
@@ -103,6 +104,26 @@ TEST_F(SuperblockTest, RecreationNeedsMajorities) {
   std::byte* entry = mapping_->writable_base() + Geometry::GroupEntryAt(GroupIndex(0)).value;
   entry[40] ^= std::byte{1};
   EXPECT_EQ(RecreateSuperblock(*mapping_).error_code(), EUCLEAN);
+}
+
+TEST_F(SuperblockTest, RecreationTakesTheFeaturesThatMostLanesHave) {
+  const auto set_features = [this](uint32_t index, uint64_t features) {
+    std::byte* at = mapping_->writable_base() + Geometry::Lane(index).value;
+    media::LaneHeader header;
+    std::memcpy(&header, at, sizeof(header));
+    header.features_incompatible = features;
+    header.checksum =
+        BlockChecksum(BytesOf(header), offsetof(media::LaneHeader, checksum), index);
+    std::memcpy(at, &header, sizeof(header));
+  };
+  set_features(media::kLaneCount - 1, media::kFeatureDirectoryPool);
+  EXPECT_EQ(RecreateSuperblock(*mapping_)->features_incompatible, 0u);
+  for (uint32_t lane = 0; lane < media::kLaneCount; ++lane) {
+    set_features(lane, media::kFeatureDirectoryPool);
+  }
+  EXPECT_EQ(RecreateSuperblock(*mapping_)->features_incompatible, media::kFeatureDirectoryPool);
+  for (uint32_t lane = 0; lane < media::kLaneCount; ++lane) set_features(lane, 1 << 20);
+  EXPECT_EQ(RecreateSuperblock(*mapping_).error_code(), ENOTSUP);
 }
 
 TEST_F(SuperblockTest, NewestWinsAndTheRestFollow) {
