@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <functional>
@@ -44,7 +45,7 @@ class Connection {
     auto* header = reinterpret_cast<fuse_in_header*>(memory.data());
     constexpr size_t kBodyBytes = std::is_empty_v<Body> ? 0 : sizeof(body);
     std::memcpy(memory.data() + sizeof(*header), &body, kBodyBytes);
-    std::memcpy(memory.data() + sizeof(*header) + kBodyBytes, name.data(), name.size());
+    std::ranges::copy(name, memory.data() + sizeof(*header) + kBodyBytes);
     header->len = static_cast<uint32_t>(sizeof(*header) + kBodyBytes + name.size() + 1);
     header->opcode = opcode;
     header->unique = 42;
@@ -65,6 +66,7 @@ class Connection {
   static ssize_t Take(int, iovec* pieces, int count, void*) {
     size_t size_bytes = 0;
     for (int i = 0; i < count; ++i) {
+      if (pieces[i].iov_len == 0) continue;
       std::memcpy(reply.data() + size_bytes, pieces[i].iov_base, pieces[i].iov_len);
       size_bytes += pieces[i].iov_len;
     }
