@@ -32,6 +32,17 @@ Result<uint64_t> Transfer(size_t size_bytes, const char* what, Step&& step) {
   return done;
 }
 
+// Counts a change when it is over, so that no sync that came before it takes it for its own.
+class Counted {
+ public:
+  explicit Counted(std::atomic<uint64_t>& changes) : changes_(changes) {}
+  ~Counted() { changes_.fetch_add(1); }
+  Counted(const Counted&) = delete;
+
+ private:
+  std::atomic<uint64_t>& changes_;
+};
+
 }  // namespace
 
 BackingFile::BackingFile(int fd, uint64_t number, HostObserver* observer)
@@ -42,7 +53,6 @@ BackingFile::~BackingFile() {
 }
 
 Result<void> BackingFile::Note(const HostChange& change) {
-  changes_.fetch_add(1);
   if (observer_ == nullptr) return {};
   if (const int code = observer_->FailureOf(change); code != 0) return Failure(code, "injected");
   observer_->OnChange(change);
@@ -62,6 +72,7 @@ Result<uint64_t> BackingFile::Read(uint64_t offset, std::span<std::byte> to) con
 }
 
 Result<uint64_t> BackingFile::Write(uint64_t offset, std::span<const std::byte> from) {
+  const Counted counted(changes_);
   TRY(Note({HostChange::Kind::kWrite, number_, offset, from.size(), from}));
   return Transfer(from.size(), "write to a backing file", [&](uint64_t done) {
     return pwrite(fd_, from.data() + done, from.size() - done, static_cast<off_t>(offset + done));
@@ -73,7 +84,7 @@ Result<uint64_t> BackingFile::Append(std::span<const std::byte> from) {
     const auto end = static_cast<uint64_t>(TRY(Stat()).st_size);
     TRY(Note({HostChange::Kind::kWrite, number_, end, from.size(), from}));
   }
-  changes_.fetch_add(1);
+  const Counted counted(changes_);
   return Transfer(from.size(), "append to a backing file", [&](uint64_t done) {
     struct iovec piece {
       const_cast<std::byte*>(from.data()) + done, from.size() - done
@@ -90,7 +101,7 @@ Result<uint64_t> BackingFile::CopyFrom(const BackingFile& from, uint64_t from_of
     bytes.resize(TRY(from.Read(from_offset, bytes)));
     return bytes.empty() ? 0 : Write(offset, bytes);
   }
-  changes_.fetch_add(1);
+  const Counted counted(changes_);
   auto source = static_cast<off_t>(from_offset);
   auto target = static_cast<off_t>(offset);
   return Transfer(size_bytes, "copy between backing files", [&](uint64_t done) {
@@ -99,6 +110,7 @@ Result<uint64_t> BackingFile::CopyFrom(const BackingFile& from, uint64_t from_of
 }
 
 Result<void> BackingFile::Resize(uint64_t size_bytes) {
+  const Counted counted(changes_);
   TRY(Note({HostChange::Kind::kResize, number_, size_bytes, 0, {}}));
   if (Repeat([&] { return ftruncate(fd_, static_cast<off_t>(size_bytes)); }) != 0) {
     return FailureFromErrno("ftruncate of a backing file");
@@ -107,6 +119,7 @@ Result<void> BackingFile::Resize(uint64_t size_bytes) {
 }
 
 Result<void> BackingFile::Allocate(uint64_t offset, uint64_t size_bytes, bool grow) {
+  const Counted counted(changes_);
   TRY(Note({HostChange::Kind::kAllocate, number_, offset, size_bytes, {}}));
   const int mode = grow ? 0 : FALLOC_FL_KEEP_SIZE;
   if (Repeat([&] {
@@ -118,6 +131,7 @@ Result<void> BackingFile::Allocate(uint64_t offset, uint64_t size_bytes, bool gr
 }
 
 Result<void> BackingFile::Punch(uint64_t offset, uint64_t size_bytes) {
+  const Counted counted(changes_);
   TRY(Note({HostChange::Kind::kPunch, number_, offset, size_bytes, {}}));
   if (Repeat([&] {
         return fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
@@ -135,7 +149,7 @@ Result<uint64_t> BackingFile::Seek(uint64_t offset, int whence) const {
 }
 
 Result<void> BackingFile::SetTimes(const struct timespec& atime, const struct timespec& mtime) {
-  changes_.fetch_add(1);
+  const Counted counted(changes_);
   const struct timespec times[2] = {atime, mtime};
   if (futimens(fd_, times) != 0) return FailureFromErrno("times of a backing file");
   return {};

@@ -91,8 +91,8 @@ class BackingFile {
   const int fd_;
   const uint64_t number_;
   HostObserver* const observer_;
-  // Changes begun, and how many of them the last sync found. One at first: nobody knows what was
-  // done before the file was opened.
+  // Changes that are over, and how many of them the last sync found. One at first: nobody knows
+  // what was done before the file was opened.
   std::atomic<uint64_t> changes_{1};
   std::atomic<uint64_t> synced_changes_{0};
   std::atomic<bool> is_written_past_us_{false};
