@@ -32,7 +32,7 @@ inline constexpr uint32_t kMaxXattrValueSize = 65536;
 inline constexpr uint32_t kMaxXattrTotalSize = 512 << 10;  // all names and values of one inode
 
 enum InodeFlags : uint32_t {
-  kInodeOrphan = 1 << 0,      // no name, or being truncated: counted in its group's entry
+  kInodeOrphan = 1 << 0,      // no name, or being truncated
   kInodeImmutable = 1 << 1,   // FS_IMMUTABLE_FL
   kInodeAppendOnly = 1 << 2,  // FS_APPEND_FL
   kInodeNoAtime = 1 << 3,     // FS_NOATIME_FL
@@ -42,7 +42,12 @@ enum InodeFlags : uint32_t {
   kInodeDax = 1 << 7,         // FS_XFLAG_DAX: backed from creation; inherited
   kInodeAtomic = 1 << 8,      // data copy-on-write, each request whole or not at all; inherited
   kInodeProjectInherit = 1 << 9,
+  kInodeMayDemote = 1 << 10,  // backed, but perhaps so short that it should lie in extents again
 };
+// The next mount looks after inodes with any of these; its group's entry counts them.
+inline constexpr uint32_t kInodeToRecover = kInodeOrphan | kInodeMayDemote;
+// Not the users' to see or set.
+inline constexpr uint32_t kInodeInternalFlags = kInodeToRecover;
 
 enum class BodyForm : uint8_t {
   kEmpty = 0,   // no data, no records

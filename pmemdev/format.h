@@ -148,7 +148,7 @@ struct GroupEntry {
   uint32_t free_pages;
   uint32_t page_count;        // pages of the group: 32,768, less in a short last group
   uint32_t free_inode_slots;  // slots of inode pages that hold no inode
-  uint32_t orphans;           // inodes with kInodeOrphan
+  uint32_t orphans;           // inodes with one of fs/format.h's kInodeToRecover
   uint32_t allocated_checksum;  // CRC32C of the allocation bitmap page
   uint32_t inode_checksum;      // CRC32C of the inode-page bitmap page
   uint32_t format_version;

@@ -40,7 +40,8 @@ Json FlagNames(uint32_t flags) {
       {media::kInodeAppendOnly, "append"}, {media::kInodeNoAtime, "noatime"},
       {media::kInodeNoDump, "nodump"},     {media::kInodeSync, "sync"},
       {media::kInodeDirSync, "dirsync"},   {media::kInodeDax, "dax"},
-      {media::kInodeAtomic, "atomic"},     {media::kInodeProjectInherit, "project-inherit"}};
+      {media::kInodeAtomic, "atomic"},     {media::kInodeProjectInherit, "project-inherit"},
+      {media::kInodeMayDemote, "may-demote"}};
   Json names = Json::array();
   for (const Name& name : kNames) {
     if ((flags & name.bit) != 0) names.push_back(name.text);

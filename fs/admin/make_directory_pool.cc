@@ -22,6 +22,7 @@
 #include "fs/core/pool_path.h"
 #include "fs/core/shared_space.h"
 #include "fs/core/volume.h"
+#include "pmemdev/base/descriptor.h"
 #include "pmemdev/erase_labels.h"
 #include "pmemdev/superblock.h"
 
@@ -33,24 +34,6 @@ namespace fs = std::filesystem;
 constexpr uint64_t kMinSize = uint64_t{64} << 20;
 constexpr uint64_t kMaxSize = uint64_t{8} << 40;
 constexpr const char* kMarkName = "uuid";
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd = -1) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(Descriptor&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  [[nodiscard]] int get() const { return fd_; }
-  int Release() { return std::exchange(fd_, -1); }
-
- private:
-  int fd_;
-};
 
 // What a directory holds that may be an older pool's.
 struct Present {

@@ -18,6 +18,7 @@ void LoseBackingFile(media::Inode& inode) {
   inode.body_form = media::BodyForm::kEmpty;
   inode.backing_file = 0;
   inode.size_bytes = 0;
+  inode.flags &= ~uint32_t{media::kInodeMayDemote};
 }
 
 Result<void> LoseStoredBackingFile(Context& context, InodeNumber number) {

@@ -48,7 +48,7 @@ struct DirectoryFacts {
 
 struct GroupFacts {
   uint32_t free_slots = 0;
-  uint32_t orphans = 0;
+  uint32_t orphans = 0;  // inodes with one of media::kInodeToRecover
   bool entry_valid = false;      // checksum and ranges
   bool initialised = false;      // has bitmaps, by its entry or by their checksums
   bool allocated_valid = false;  // the allocation bitmap matches its checksum

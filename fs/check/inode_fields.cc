@@ -25,7 +25,7 @@ constexpr uint64_t kMaxSymlinkSize = 4095;
 constexpr uint32_t kKnownFlags =
     media::kInodeOrphan | media::kInodeImmutable | media::kInodeAppendOnly | media::kInodeNoAtime |
     media::kInodeNoDump | media::kInodeSync | media::kInodeDirSync | media::kInodeDax |
-    media::kInodeAtomic | media::kInodeProjectInherit;
+    media::kInodeAtomic | media::kInodeProjectInherit | media::kInodeMayDemote;
 
 const char* FatalBodyFault(const Context& context, const media::Inode& inode) {
   const bool file_like = S_ISREG(inode.mode) || S_ISLNK(inode.mode);
@@ -131,6 +131,7 @@ void FixBody(Fixer& fixer, media::Inode& inode) {
       break;
   }
   fixer.Set("backing_file", inode.backing_file, uint64_t{0});
+  fixer.Set("flags", inode.flags, inode.flags & ~uint32_t{media::kInodeMayDemote});
 }
 
 void FixByType(Fixer& fixer, media::Inode& inode) {

@@ -54,9 +54,9 @@ void Remember(Context& context, const media::Inode& inode) {
   facts.orphan = orphan;
   facts.has_content = inode.body_form != media::BodyForm::kEmpty || inode.size_bytes != 0 ||
                       inode.xattr_bytes != 0 || inode.xattr_page != 0;
-  if (orphan) {
+  if (orphan) ++context.counts.orphans;
+  if ((inode.flags & media::kInodeToRecover) != 0) {
     ++context.groups[GroupOf(PageOf(number)).value].orphans;
-    ++context.counts.orphans;
   }
   if (!S_ISDIR(inode.mode)) return;
   MakeRoomForOne(context.directory_index);

@@ -54,6 +54,7 @@ Action SetUpFsck(CLI::App& app);
 Action SetUpStatus(CLI::App& app);
 Action SetUpInfo(CLI::App& app);
 Action SetUpMap(CLI::App& app);
+Action SetUpDirect(CLI::App& app);
 Action SetUpDump(CLI::App& app);
 
 // -C, -C3 and -C 3 of fsck(8), whose value CLI11 could not tell from the pool, to --progress-fd=.

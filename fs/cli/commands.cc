@@ -20,6 +20,8 @@ constexpr Command kCommands[] = {
      kExitUsage, SetUpInfo, nullptr},
     {"map", "Where files lie and how much of them is in whole 2 MiB pages",
      "ingot map /mnt/database", kExitUsage, SetUpMap, nullptr},
+    {"direct", "Have files mapped straight from the medium, or no longer",
+     "ingot direct on /mnt/database", kExitUsage, SetUpDirect, nullptr},
     {"dump", "Single structures of a pool, damaged or not",
      "ingot dump inode 1 /var/lib/data.ingot", kExitUsage, SetUpDump, nullptr},
 };

@@ -83,7 +83,7 @@ Attributes StoredAttributesOf(const media::Inode& inode) {
       .mtime = {inode.mtime_seconds, inode.mtime_nanoseconds},
       .ctime = {inode.ctime_seconds, inode.ctime_nanoseconds},
       .birth = {inode.birth_seconds, inode.birth_nanoseconds},
-      .flags = inode.flags & ~uint32_t{media::kInodeOrphan},
+      .flags = inode.flags & ~uint32_t{media::kInodeInternalFlags},
       .project = inode.project,
   };
 }
@@ -210,7 +210,10 @@ Result<void> AttributeOperations::SetFlags(InodeNumber number, uint32_t mask, ui
   if (is_backed && (after & media::kInodeAtomic) != 0) {
     return Failure(EOPNOTSUPP, "a backed file can't be atomic");
   }
+  // Without the wish for it a short file may go back into extents.
+  const bool lost_dax = (inode->flags & ~after & media::kInodeDax) != 0;
   inode->flags = after;
+  if (is_backed && lost_dax) TRY(transaction.MarkToRecover(*inode, media::kInodeMayDemote));
   SetChanged(*inode, CurrentTime());
   return transaction.Commit();
 }

@@ -12,6 +12,7 @@
 
 #include <fmt/format.h>
 
+#include "pmemdev/base/descriptor.h"
 #include "pmemdev/superblock.h"
 
 namespace ingot {
@@ -19,20 +20,6 @@ namespace {
 
 constexpr const char* kUuidName = "uuid";
 constexpr size_t kUuidTextBytes = 36;
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  [[nodiscard]] int get() const { return fd_; }
-  int Release() { return std::exchange(fd_, -1); }
-
- private:
-  int fd_;
-};
 
 class Name {
  public:

@@ -175,4 +175,11 @@ Result<void> BackingFile::SyncIfDirty() {
   return is_dirty ? Sync(/*data_only=*/true) : Result<void>();
 }
 
+// A host without leases knows nothing, so that somebody may have it open.
+bool BackingFile::IsOpenElsewhere() const {
+  if (fcntl(fd_, F_SETLEASE, F_WRLCK) != 0) return true;
+  fcntl(fd_, F_SETLEASE, F_UNLCK);
+  return false;
+}
+
 }  // namespace ingot

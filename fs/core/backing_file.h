@@ -82,6 +82,10 @@ class BackingFile {
   Result<void> Sync(bool data_only);
   // Sync of the data, if anything may have changed since the last one that succeeded.
   Result<void> SyncIfDirty();
+  // False if the host says that no open file and no mapping but our own descriptor is left, of any
+  // process: a write lease can be had. It is given back at once: whoever holds back opens through
+  // this mount knows that nobody comes meanwhile.
+  [[nodiscard]] bool IsOpenElsewhere() const;
   // Somebody may write to it past us from now on. For good: a mapping outlives its handle.
   void NotePastUs() { is_written_past_us_.store(true); }
 

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 
+#include "fs/core/huge_pages.h"
 #include "pmemdev/base/log.h"
 
 namespace ingot {
@@ -209,6 +210,38 @@ void BackingFiles::Closed(uint64_t number) {
   emptied_.erase(found);
 }
 
+void BackingFiles::NoteCut(const BackingFile& file, uint64_t size_bytes) {
+  if (size_bytes % kHugePageSize == 0) return;
+  const Result<struct stat> status = file.Stat();
+  // (tmpfs says so of its huge pages.)
+  const bool has_huge = status && static_cast<uint64_t>(status->st_blksize) >= kHugePageSize;
+  if (!has_huge) return;
+  (void)NoThrow([&]() -> Result<void> {
+    const std::lock_guard lock(mutex_);
+    const std::pair cut(file.number(), RoundDown(size_bytes, kHugePageSize));
+    const bool is_known = std::ranges::find(cut_, cut) != cut_.end();
+    if (!is_known && cut_.size() < kMaxCut) cut_.push_back(cut);
+    return {};
+  });
+}
+
+void BackingFiles::CollapseCut() {
+  std::vector<std::pair<uint64_t, uint64_t>> pages;
+  {
+    const std::lock_guard lock(mutex_);
+    pages.swap(cut_);
+  }
+  for (const auto& [number, offset] : pages) {
+    // Deleted, or cut further, since then: nothing to be done.
+    const auto file = directory_->Stat(number) ? File(number) : Failure(ENOENT);
+    if (!file) continue;
+    if (const Result<void> whole = CollapseHugePage(**file, offset); !whole) {
+      log::Info("event=huge_page_split number={} offset={} error={}", number, offset,
+                ErrnoName(whole.error().code));
+    }
+  }
+}
+
 void BackingFiles::SyncClosed() {
   std::vector<std::shared_ptr<BackingFile>> files;
   {
@@ -286,6 +319,7 @@ Result<void> BackingFiles::FinishDeletions() {
 Result<void> BackingFiles::Upkeep() {
   TRY(CheckWritable());
   SyncClosed();
+  CollapseCut();
   const std::lock_guard lock(upkeep_mutex_);
   TRY(FinishDeletions());
   size_t present = 0;

@@ -83,6 +83,9 @@ class BackingFiles {
   // whoever rewrites a file so expects old or new contents after a crash.
   void NoteEmptied(std::shared_ptr<BackingFile> file);
   void Closed(uint64_t number);
+  // The file was cut at `size_bytes`. A host that uses 2 MiB pages by itself has split the one in
+  // which it ends: the next Upkeep makes it one again. Best effort, and forgotten at unmount.
+  void NoteCut(const BackingFile& file, uint64_t size_bytes);
 
   // Deletes what no inode has any more, makes that durable, frees the numbers, and fills the spares
   // up. Now and then, and soon after the waker was called. EROFS: nothing was done.
@@ -98,6 +101,7 @@ class BackingFiles {
                Allocator& allocator, BlockReader& reader);
   static constexpr uint32_t kSpares = 16;
   static constexpr size_t kMaxRecent = 64;
+  static constexpr size_t kMaxCut = 1024;
 
   std::shared_ptr<BackingFile> PopSpare();
   // These want upkeep_mutex_.
@@ -105,6 +109,7 @@ class BackingFiles {
   Result<void> CreateSpares(uint64_t first, uint32_t count);
   Result<void> FinishDeletions();
   void SyncClosed();
+  void CollapseCut();
   Result<void> Synced(Result<void> result);
   void GiveBack(std::shared_ptr<BackingFile> file, bool is_touched);
   // EROFS: the volume or its device can't be written.
@@ -132,6 +137,7 @@ class BackingFiles {
   std::deque<std::shared_ptr<BackingFile>> recent_;
   std::unordered_map<uint64_t, std::shared_ptr<BackingFile>> emptied_;
   std::vector<std::shared_ptr<BackingFile>> to_sync_;
+  std::vector<std::pair<uint64_t, uint64_t>> cut_;  // number and where; up to kMaxCut
 };
 
 }  // namespace ingot

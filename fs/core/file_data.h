@@ -93,6 +93,10 @@ class FileData {
   // Gives the file a backing file (true) if the pool has such; false: it has one already. EINVAL:
   // atomic files. EOPNOTSUPP: a device pool. Else what kept it from that.
   Result<bool> MakeDirect(InodeNumber inode);
+  // For a mount's recovery: moves a short backed file (kInodeMayDemote) back into extents (true) if
+  // nobody has looked it up, and nobody has it open or mapped from an earlier mount. False: it
+  // stays as it is; later mounts ask again unless it is long by now. ENOSPC, ESTALE, EIO.
+  Result<bool> Demote(InodeNumber inode);
 
   // Copies up to `size_bytes`; holes stay holes where the target has none. May be short. EINVAL:
   // ranges of one file overlap.
@@ -134,6 +138,11 @@ class FileData {
   // error: a file that stays in extents is a good file.
   bool TryPromote(InodeNumber number, const media::Inode& inode, uint64_t size_bytes);
   Result<void> Promote(InodeNumber number);
+  Result<void> KeepBacked(InodeNumber number);
+  Result<void> MoveToExtents(const media::Inode& before, const BackingFile& file,
+                             const struct stat& status);
+  Result<void> StoreParts(Transaction& transaction, media::Inode& inode, const BackingFile& file,
+                          std::span<const std::byte> contents, bool is_dense);
   Result<uint64_t> WriteContents(InodeNumber number, const media::Inode& before, uint64_t offset,
                                  std::span<const std::byte> from);
   Result<uint64_t> WriteStep(InodeNumber number, const media::Inode& before, uint64_t offset,
@@ -154,6 +163,7 @@ class FileData {
   Result<void> Extend(const Change& change, uint64_t size_bytes);
   Result<void> Shrink(const Change& change, uint64_t size_bytes);
   Result<void> FinishTruncation(InodeNumber number);
+  Result<void> MarkShort(const media::Inode& before);
   // By what `change` says.
   Result<void> KillPrivileges(Transaction& transaction, media::Inode& inode, const Change& change);
   [[nodiscard]] bool HasFileCapability(const media::Inode& inode) const;

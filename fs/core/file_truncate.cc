@@ -17,8 +17,12 @@ Result<void> FileData::Truncate(InodeNumber number, uint64_t size_bytes, bool ki
   if (inode.body_form == media::BodyForm::kBacked) {
     (void)TRY(DropPrivileges(change, inode));
     auto file = TRY(core_.FileOf(inode));
+    if (size_bytes <= kDirectFromBytes) TRY(MarkShort(inode));
     TRY(file->Resize(size_bytes));
-    if (size_bytes != 0) return {};
+    if (size_bytes != 0) {
+      core_.backing->NoteCut(*file, size_bytes);
+      return {};
+    }
     core_.backing->NoteEmptied(std::move(file));
     if (core_.inodes.Opens(number) == 0) core_.backing->Closed(inode.backing_file);
     return {};
@@ -28,6 +32,15 @@ Result<void> FileData::Truncate(InodeNumber number, uint64_t size_bytes, bool ki
       inode.body_form == media::BodyForm::kInline && size_bytes > InlineRoom(inode);
   if (leaves_inline) TRY(SpillInline(number));
   return Extend(change, size_bytes);
+}
+
+// The next mount may take it back into extents.
+Result<void> FileData::MarkShort(const media::Inode& before) {
+  if ((before.flags & (media::kInodeMayDemote | media::kInodeDax)) != 0) return {};
+  Transaction transaction(*core_.allocator, core_.reader);
+  media::Inode& inode = *TRY(transaction.EditInode(InodeNumber(before.number)));
+  TRY(transaction.MarkToRecover(inode, media::kInodeMayDemote));
+  return transaction.Commit();
 }
 
 Result<void> FileData::Extend(const Change& change, uint64_t size_bytes) {
@@ -52,7 +65,7 @@ Result<void> FileData::Shrink(const Change& change, uint64_t size_bytes) {
     Transaction transaction(*core_.allocator, core_.reader);
     media::Inode& inode = *TRY(transaction.EditInode(change.number));
     // First: these take their places among the few groups of a transaction.
-    TRY(transaction.AdjustOrphans(GroupOf(PageOf(change.number)), 0));
+    TRY(transaction.MarkToRecover(inode, 0));
     TRY(KillPrivileges(transaction, inode, change));
     inode.size_bytes = size_bytes;
     SetModified(inode, CurrentTime());
@@ -61,10 +74,7 @@ Result<void> FileData::Shrink(const Change& change, uint64_t size_bytes) {
     } else {
       is_done = TRY(FreeBehind(transaction, inode, EndPageOf(size_bytes)));
     }
-    if (!is_done && (inode.flags & media::kInodeOrphan) == 0) {
-      inode.flags |= media::kInodeOrphan;
-      TRY(transaction.AdjustOrphans(GroupOf(PageOf(change.number)), +1));
-    }
+    if (!is_done) TRY(transaction.MarkToRecover(inode, media::kInodeOrphan));
     TRY(transaction.Commit());
   }
   if (is_done) return {};
@@ -77,12 +87,11 @@ Result<void> FileData::FinishTruncation(InodeNumber number) {
   for (bool is_done = false; !is_done;) {
     Transaction transaction(*core_.allocator, core_.reader);
     media::Inode& inode = *TRY(transaction.EditInode(number));
-    TRY(transaction.AdjustOrphans(GroupOf(PageOf(number)), 0));
+    TRY(transaction.MarkToRecover(inode, 0));
     is_done = TRY(FreeBehind(transaction, inode, EndPageOf(inode.size_bytes)));
     // Without a name the mark stays: it also says that the inode goes with its last reference.
     if (is_done && inode.links > 0) {
-      inode.flags &= ~uint32_t{media::kInodeOrphan};
-      TRY(transaction.AdjustOrphans(GroupOf(PageOf(number)), -1));
+      TRY(transaction.UnmarkToRecover(inode, media::kInodeOrphan));
     }
     TRY(transaction.Commit());
   }

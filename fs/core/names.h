@@ -92,8 +92,8 @@ class Names {
   std::optional<BackingFiles::Spare> SpareFor(InodeNumber parent, std::string_view name,
                                               const NewNode& node);
   [[nodiscard]] bool IsSmallFile(const media::Inode& inode);
-  static void GiveSpare(Transaction& transaction, media::Inode& inode,
-                        const std::optional<BackingFiles::Spare>& spare);
+  static Result<void> GiveSpare(Transaction& transaction, media::Inode& inode,
+                                const std::optional<BackingFiles::Spare>& spare);
   static Attributes AttributesOfNew(const media::Inode& inode,
                                     std::optional<BackingFiles::Spare>& spare);
   // Fills a new inode made by InodeTable::Allocate, but for its links.

@@ -125,12 +125,13 @@ std::optional<BackingFiles::Spare> Names::SpareFor(InodeNumber parent, std::stri
   return std::move(*spare);
 }
 
-void Names::GiveSpare(Transaction& transaction, media::Inode& inode,
-                      const std::optional<BackingFiles::Spare>& spare) {
-  if (!spare) return;
+Result<void> Names::GiveSpare(Transaction& transaction, media::Inode& inode,
+                              const std::optional<BackingFiles::Spare>& spare) {
+  if (!spare) return {};
   inode.body_form = media::BodyForm::kBacked;
   inode.backing_file = spare->number();
   spare->HandTo(transaction);
+  return transaction.MarkToRecover(inode, media::kInodeMayDemote);
 }
 
 Attributes Names::AttributesOfNew(const media::Inode& inode,
@@ -163,7 +164,7 @@ Result<Attributes> Names::Create(InodeNumber parent, std::string_view name, cons
   media::Inode* inode = TRY(core_.inodes.Allocate(transaction, locks, parent));
   const InodeNumber number(inode->number);
   TRY(FillNew(transaction, *inode, *directory, node, caller));
-  GiveSpare(transaction, *inode, spare);
+  TRY(GiveSpare(transaction, *inode, spare));
   inode->links = is_directory ? 2 : 1;
   TRY(core_.directories.Insert(transaction, *directory, name, number,
                                names::EntryType(inode->mode)));
@@ -189,7 +190,7 @@ Result<Attributes> Names::CreateUnnamed(InodeNumber parent, const NewNode& node,
   media::Inode* inode = TRY(core_.inodes.Allocate(transaction, locks, parent));
   const InodeNumber number(inode->number);
   TRY(FillNew(transaction, *inode, directory, node, caller));
-  GiveSpare(transaction, *inode, spare);
+  TRY(GiveSpare(transaction, *inode, spare));
   TRY(orphans_.Mark(transaction, *inode));
   TRY(transaction.Commit());
 

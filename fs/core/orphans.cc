@@ -12,10 +12,6 @@ namespace {
 
 bool IsOrphan(const media::Inode& inode) { return (inode.flags & media::kInodeOrphan) != 0; }
 
-GroupIndex GroupOfInode(const media::Inode& inode) {
-  return GroupOf(PageOf(InodeNumber(inode.number)));
-}
-
 FilePage PagesToKeep(const media::Inode& inode) {  // of a backed file: none
   return FilePage(RoundUp(inode.size_bytes, kPageSize) / kPageSize);
 }
@@ -24,25 +20,21 @@ FilePage PagesToKeep(const media::Inode& inode) {  // of a backed file: none
 
 Result<void> Orphans::Mark(Transaction& transaction, media::Inode& inode) {
   if (IsOrphan(inode)) return {};
-  TRY(transaction.AdjustOrphans(GroupOfInode(inode), 1));
-  inode.flags |= media::kInodeOrphan;
-  return {};
+  return transaction.MarkToRecover(inode, media::kInodeOrphan);
 }
 
 Result<void> Orphans::Unmark(Transaction& transaction, media::Inode& inode) {
   if (!IsOrphan(inode)) return {};
   // A promotion's old extents are still to be freed: with a name, that is what the mark says.
   if (inode.body_form == media::BodyForm::kBacked && inode.body_bytes != 0) return {};
-  TRY(transaction.AdjustOrphans(GroupOfInode(inode), -1));
-  inode.flags &= ~uint32_t{media::kInodeOrphan};
-  return {};
+  return transaction.UnmarkToRecover(inode, media::kInodeOrphan);
 }
 
 Result<bool> Orphans::FreeNow(Transaction& transaction, media::Inode& inode) {
   const InodeNumber number(inode.number);
   CHECK(inode.links == 0 && !core_.inodes.IsReferenced(number), "inode {}", number.value);
-  // The inode's group takes its place among the few of a transaction before its pages take all.
-  TRY(transaction.AdjustOrphans(GroupOfInode(inode), 0));
+  // First: the inode's group takes its place among the few of a transaction.
+  TRY(transaction.UnmarkToRecover(inode, media::kInodeMayDemote));
   const bool is_backed = inode.body_form == media::BodyForm::kBacked;
   const bool had_pages = inode.body_form == media::BodyForm::kTree || inode.body_bytes != 0;
   if (S_ISDIR(inode.mode)) {
@@ -106,12 +98,25 @@ Result<void> Orphans::CompleteTruncation(InodeNumber number) {
     Transaction transaction(*core_.allocator, core_.reader);
     media::Inode* inode = TRY(transaction.EditInode(number));
     if (!IsOrphan(*inode) || inode->links == 0) return {};
-    TRY(transaction.AdjustOrphans(GroupOfInode(*inode), 0));
+    TRY(transaction.MarkToRecover(*inode, media::kInodeOrphan));
     const bool done = TRY(data_.FreeBehind(transaction, *inode, PagesToKeep(*inode)));
     if (done) TRY(Unmark(transaction, *inode));
     TRY(transaction.Commit());
     if (done) return {};
   }
+}
+
+// True if there was something to be done, and it was.
+Result<bool> Orphans::RecoverInode(const media::Inode& inode) {
+  const InodeNumber number(inode.number);
+  if (inode.links == 0) {
+    if (!IsOrphan(inode) || core_.inodes.IsReferenced(number)) return false;
+    TRY(Reclaim(number));
+    return true;
+  }
+  if (IsOrphan(inode)) TRY(CompleteTruncation(number));
+  if ((inode.flags & media::kInodeMayDemote) == 0) return IsOrphan(inode);
+  return TRY(data_.Demote(number)) || IsOrphan(inode);
 }
 
 Result<uint64_t> Orphans::RecoverPage(LogicalPage page) {
@@ -124,18 +129,14 @@ Result<uint64_t> Orphans::RecoverPage(LogicalPage page) {
       TRY(core_.inodes.CheckNumber(number));
       return core_.reader.ReadInode(number);
     }();
-    Result<void> done;
-    if (!inode) {
-      if (inode.error_code() == ESTALE) continue;
+    Result<bool> done = false;
+    if (inode) {
+      done = NoThrow([&] { return RecoverInode(*inode); });
+    } else if (inode.error_code() != ESTALE) {
       done = tl::unexpected<Error>(inode.error());
-    } else if (!IsOrphan(*inode) || (inode->links == 0 && core_.inodes.IsReferenced(number))) {
-      continue;
-    } else {
-      const bool truncated = inode->links != 0;
-      done = NoThrow([&] { return truncated ? CompleteTruncation(number) : Reclaim(number); });
     }
     if (done) {
-      ++recovered;
+      recovered += *done ? 1 : 0;
       continue;
     }
     if (done.error_code() == EROFS) return tl::unexpected<Error>(done.error());

@@ -2,8 +2,9 @@
 // Inodes without a name, and truncations in progress: freed when nobody refers to them any more.
 //
 // An orphan is marked in its inode (kInodeOrphan) and counted in its group's entry, in the
-// transaction that takes its last name. Recovery visits only groups with a count. Freeing runs in
-// as many transactions as it needs; a crash in between is resumed.
+// transaction that takes its last name; so are backed files that may be demoted (kInodeMayDemote).
+// Recovery visits only groups with a count. Freeing runs in as many transactions as it needs; a
+// crash in between is resumed.
 #pragma once
 
 #include <atomic>
@@ -31,7 +32,8 @@ class Orphans {
   // are gone.
   Result<bool> FreeNow(Transaction& transaction, media::Inode& inode);
 
-  // After a mount: completes truncations, frees what has no links. Stops early if `stop` becomes
+  // After a mount: completes truncations, frees what has no links, takes short backed files back
+  // into extents. Stops early if `stop` becomes
   // true. Returns how many inodes were dealt with. Safe beside all operations.
   Result<uint64_t> Recover(const std::atomic<bool>& stop);
 
@@ -39,6 +41,7 @@ class Orphans {
   // Under the inode's lock.
   Result<bool> IsReclaimable(InodeNumber inode) const;
   Result<void> CompleteTruncation(InodeNumber inode);
+  Result<bool> RecoverInode(const media::Inode& inode);
   Result<uint64_t> RecoverPage(LogicalPage page);
 
   Core& core_;

@@ -119,17 +119,14 @@ Result<void> FileData::Promote(InodeNumber number) {
   {
     Transaction transaction(*core_.allocator, core_.reader);
     media::Inode& inode = *TRY(transaction.EditInode(number));
-    TRY(transaction.AdjustOrphans(GroupOf(PageOf(number)), 0));
+    TRY(transaction.MarkToRecover(inode, 0));  // its group first
     if (inode.body_form == media::BodyForm::kInline) StoreInline(inode, {});
     inode.body_form = media::BodyForm::kBacked;
     inode.backing_file = spare.number();
     inode.size_bytes = 0;
     is_done = TRY(FreeBehind(transaction, inode, FilePage(0)));
     if (!is_done && inode.links == 0) return Failure(EAGAIN, "too scattered");
-    if (!is_done) {
-      inode.flags |= media::kInodeOrphan;
-      TRY(transaction.AdjustOrphans(GroupOf(PageOf(number)), +1));
-    }
+    if (!is_done) TRY(transaction.MarkToRecover(inode, media::kInodeOrphan));
     spare.HandTo(transaction);
     TRY(transaction.Commit());
   }

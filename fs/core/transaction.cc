@@ -225,9 +225,20 @@ bool Transaction::RemovesInodePage(LogicalPage page) const {
   });
 }
 
-Result<void> Transaction::AdjustOrphans(GroupIndex group, int32_t delta) {
-  GroupChange* change = TRY(ChangeOf(group));
-  change->orphans += delta;
+// Even if nothing changes: the inode's group takes its place among the few of a transaction.
+Result<void> Transaction::MarkToRecover(media::Inode& inode, uint32_t marks) {
+  GroupChange* change = TRY(ChangeOf(GroupOf(PageOf(InodeNumber(inode.number)))));
+  const bool was_counted = (inode.flags & media::kInodeToRecover) != 0;
+  inode.flags |= marks & media::kInodeToRecover;
+  if (!was_counted && (inode.flags & media::kInodeToRecover) != 0) ++change->orphans;
+  return {};
+}
+
+Result<void> Transaction::UnmarkToRecover(media::Inode& inode, uint32_t marks) {
+  GroupChange* change = TRY(ChangeOf(GroupOf(PageOf(InodeNumber(inode.number)))));
+  const bool was_counted = (inode.flags & media::kInodeToRecover) != 0;
+  inode.flags &= ~(marks & media::kInodeToRecover);
+  if (was_counted && (inode.flags & media::kInodeToRecover) == 0) --change->orphans;
   return {};
 }
 

@@ -70,7 +70,10 @@ class Transaction {
   // True if this transaction makes an inode in that page.
   [[nodiscard]] bool MakesInodeIn(LogicalPage page) const;
   [[nodiscard]] bool MakesInode(InodeNumber inode) const;
-  Result<void> AdjustOrphans(GroupIndex group, int32_t delta);
+  // The inode, which this transaction edits, gets or loses marks of media::kInodeToRecover; its
+  // group counts the inodes that have any. EOVERFLOW.
+  Result<void> MarkToRecover(media::Inode& inode, uint32_t marks);
+  Result<void> UnmarkToRecover(media::Inode& inode, uint32_t marks);
 
   // The backing file belongs to no inode any more, or to one now: the ledger follows in the same
   // step. Listing takes a promised place.

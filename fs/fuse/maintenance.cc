@@ -65,7 +65,7 @@ void Maintenance::RecoverOrphans() {
     log::Failed("recovery of orphans stopped, error={} reason=\"{}\"",
                 ErrnoName(recovered.error().code), recovered.error().context);
   } else if (*recovered != 0) {
-    log::Info("recovered orphans, count={}", *recovered);
+    log::Info("recovered inodes, count={}", *recovered);
   }
 }
 

@@ -5,9 +5,10 @@
 #include <algorithm>
 #include <vector>
 
+#include "fs/core/huge_pages.h"
 #include "fs/fuse/introspection.h"
-#include "fs/fuse/session.h"
 #include "fs/fuse/json_text.h"
+#include "fs/fuse/session.h"
 
 namespace ingot {
 namespace {
@@ -60,13 +61,55 @@ void Describe(JsonText& report, const Extent& extent) {
 }
 
 std::string WhyNotDirect(Session& session, const Attributes& attributes) {
+  const InodeNumber inode = attributes.inode;
   if (session.passthrough() == nullptr) {
     return "a device pool has no backing files; mappings go through the page cache";
   }
   const std::string why_not = session.passthrough()->WhyNot();
   if (!why_not.empty()) return why_not;
-  if (attributes.is_backed) return "";
-  return "the file is in the extent store. Hint: chattr +x FILE";
+  if (!attributes.is_backed) {
+    return "the file is in the extent store. Hint: ingot direct on FILE";
+  }
+  if (session.passthrough()->IsHeldBack(inode)) {
+    return "it was opened before it had a backing file. Hint: close all handles of it";
+  }
+  return "";
+}
+
+// The greatest power of two, up to 2 MiB, by which bytes lie on the medium as in the file.
+uint64_t AlignmentOf(std::span<const Extent> extents) {
+  uint64_t distances = kHugePageSize;
+  for (const Extent& extent : extents) {
+    distances |= (extent.start.value - extent.file_page.value) * kPageSize;
+  }
+  return distances & (~distances + 1);
+}
+
+// A backed file as the kernel maps it.
+Result<void> DescribeBacked(JsonText& report, Session& session, const Attributes& attributes) {
+  const std::shared_ptr<BackingFile> file =
+      TRY(session.volume().data().BackingFileOf(attributes.inode));
+  report.Add("backing_file", file->number());
+  report.Add("data_bytes", std::min(attributes.size_bytes, attributes.page_count * kPageSize));
+  const Result<HugePageCount> counts = CountHugePages(*file);
+  if (!counts) {
+    report.Add("huge_pages_unknown", ErrnoName(counts.error().code));
+    return {};
+  }
+  report.Add("huge_page_bytes", counts->huge_bytes);
+  const bool all_huge = counts->data_bytes == counts->huge_bytes;
+  report.Add("alignment_bytes", all_huge ? kHugePageSize : kPageSize);
+  return {};
+}
+
+void DescribeExtents(JsonText& report, const Attributes& attributes, const MapSums& sums,
+                     std::span<const Extent> shown) {
+  report.Add("data_bytes", sums.data_bytes);
+  report.Add("unwritten_bytes", sums.unwritten_bytes);
+  report.Add("huge_page_bytes", sums.huge_bytes);
+  report.Add("alignment_bytes", AlignmentOf(shown));
+  report.Add("inline",
+             sums.extents == 0 && attributes.size_bytes != 0 && attributes.page_count == 0);
 }
 
 }  // namespace
@@ -93,12 +136,11 @@ Result<std::string> MapReport(Session& session, InodeNumber inode) {
   report.BeginObject();
   report.Add("inode", inode.value);
   report.Add("size_bytes", attributes.size_bytes);
-  report.Add("data_bytes", sums.data_bytes);
-  report.Add("unwritten_bytes", sums.unwritten_bytes);
-  report.Add("huge_page_bytes", sums.huge_bytes);
-  report.Add("inline",
-             sums.extents == 0 && attributes.size_bytes != 0 && attributes.page_count == 0 &&
-                 !attributes.is_backed);
+  if (attributes.is_backed) {
+    TRY(DescribeBacked(report, session, attributes));
+  } else {
+    DescribeExtents(report, attributes, sums, shown);
+  }
   const std::string why_not = WhyNotDirect(session, attributes);
   report.Add("direct", why_not.empty());
   if (!why_not.empty()) report.Add("why_not_direct", why_not);

@@ -181,6 +181,21 @@ void Passthrough::Close(InodeNumber inode, uint64_t handle) noexcept {
   if (is_last) volume_.names().AfterLastClose(inode);
 }
 
+bool Passthrough::IsHeldBack(InodeNumber inode) const {
+  const Shard& shard = ShardOf(inode);
+  const MutexLock lock(shard.mutex);
+  return volume_.core().inodes.Opens(inode) != 0 && !shard.entries.contains(inode.value);
+}
+
+std::vector<std::shared_ptr<BackingFile>> Passthrough::OpenFiles() const {
+  std::vector<std::shared_ptr<BackingFile>> files;
+  for (const Shard& shard : std::span(shards_.get(), kShards)) {
+    const MutexLock lock(shard.mutex);
+    for (const auto& [inode, entry] : shard.entries) files.push_back(entry.file);
+  }
+  return files;
+}
+
 bool Passthrough::HasWriter(InodeNumber inode) const {
   const Shard& shard = ShardOf(inode);
   const MutexLock lock(shard.mutex);
@@ -188,10 +203,23 @@ bool Passthrough::HasWriter(InodeNumber inode) const {
   return found != shard.entries.end() && found->second.writers != 0;
 }
 
-bool Passthrough::MayChangeUnseen(InodeNumber inode) const {
-  const Shard& shard = ShardOf(inode);
+bool Passthrough::MayChangeUnseen(InodeNumber inode) noexcept {
+  Shard& shard = ShardOf(inode);
   const MutexLock lock(shard.mutex);
-  return shard.mapped.contains(inode.value);
+  if (shard.mapped.contains(inode.value)) return true;
+  const Result<bool> quiet =
+      NoThrow([&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return IsQuiet(shard, inode); });
+  return !quiet || !*quiet;
+}
+
+// Handles of this mount would be taken for others'; new ones wait for the shard.
+Result<bool> Passthrough::IsQuiet(Shard& shard, InodeNumber inode) {
+  if (shard.quiet.contains(inode.value)) return true;
+  if (shard.entries.contains(inode.value)) return false;
+  if (TRY(volume_.data().BackingFileOf(inode))->IsOpenElsewhere()) return false;
+  if (shard.quiet.size() >= kMaxQuiet) shard.quiet.clear();
+  shard.quiet.insert(inode.value);
+  return true;
 }
 
 void Passthrough::Forgotten(InodeNumber inode) noexcept {

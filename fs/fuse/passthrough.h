@@ -14,6 +14,7 @@
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
+#include <vector>
 
 #include "fs/core/volume.h"
 #include "fs/fuse/libfuse.h"
@@ -46,10 +47,15 @@ class Passthrough {
   // At RELEASE, and when the reply was refused. Gives the core's count back, too.
   void Close(InodeNumber inode, uint64_t handle) noexcept;
 
+  // Open without passthrough, so that later opens must be, too.
+  [[nodiscard]] bool IsHeldBack(InodeNumber inode) const;
+  // The files that are open with it.
+  [[nodiscard]] std::vector<std::shared_ptr<BackingFile>> OpenFiles() const;
   // May somebody write to it past the daemon?
   [[nodiscard]] bool HasWriter(InodeNumber inode) const;
-  // May stores through a mapping change size and times without the kernel's telling itself?
-  [[nodiscard]] bool MayChangeUnseen(InodeNumber inode) const;
+  // May stores through a mapping, or through a handle of a killed daemon's mount, change size and
+  // times of a backed file without this mount's kernel knowing? Takes the inode's lock, shared.
+  [[nodiscard]] bool MayChangeUnseen(InodeNumber inode) noexcept;
   // The kernel has no reference left, hence no mapping.
   void Forgotten(InodeNumber inode) noexcept;
 
@@ -65,7 +71,10 @@ class Passthrough {
     mutable Mutex mutex;
     std::unordered_map<uint64_t, Entry> entries ABSL_GUARDED_BY(mutex);
     std::unordered_set<uint64_t> mapped ABSL_GUARDED_BY(mutex);  // opened read-write so
+    // Nobody from before this mount has it open or mapped: it was asked once, which is enough.
+    std::unordered_set<uint64_t> quiet ABSL_GUARDED_BY(mutex);
   };
+  static constexpr size_t kMaxQuiet = 1024;  // a shard; beyond, all are asked anew
   static constexpr size_t kShards = 64;
   [[nodiscard]] Shard& ShardOf(InodeNumber inode) const { return shards_[inode.value % kShards]; }
 
@@ -75,6 +84,9 @@ class Passthrough {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mutex);
   // The inode's entry, made if there is none. Null: the kernel refused the file.
   Result<Entry*> EntryFor(Shard& shard, InodeNumber inode)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mutex);
+  // Asks the host once for each inode (rule B8).
+  Result<bool> IsQuiet(Shard& shard, InodeNumber inode)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mutex);
   void Remove(Shard& shard, InodeNumber inode, uint64_t handle)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mutex);

@@ -46,6 +46,7 @@ void PrepareProcess() {
 #endif
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGHUP, SIG_IGN);
+  std::signal(SIGIO, SIG_IGN);  // somebody on the host opens a file while a lease is tried
 }
 
 void NotifySupervisor() {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "fs/core/huge_pages.h"
 #include "fs/fuse/introspection.h"
 #include "fs/fuse/json_text.h"
 #include "fs/fuse/session.h"
@@ -145,6 +146,31 @@ void DescribeRequests(JsonText& report, Session& session) {
   report.EndObject();
 }
 
+// Of the files that are open past the daemon now: how much of them is mapped by huge pages.
+void DescribeDirect(JsonText& report, Session& session) {
+  const Passthrough* const passthrough = session.passthrough();
+  if (passthrough == nullptr) return;
+  const std::string why_not = passthrough->WhyNot();
+  report.BeginObject("direct");
+  report.Add("possible", why_not.empty());
+  if (!why_not.empty()) report.Add("why_not", why_not);
+  report.Add("handles", passthrough->handles());
+  const auto files = passthrough->OpenFiles();
+  HugePageCount sums;
+  for (const auto& file : files) {
+    const Result<HugePageCount> counts = CountHugePages(*file);
+    if (!counts) continue;
+    sums.data_bytes += counts->data_bytes;
+    sums.huge_bytes += counts->huge_bytes;
+  }
+  report.Add("open_files", files.size());
+  report.Add("open_data_bytes", sums.data_bytes);
+  report.Add("open_huge_page_bytes", sums.huge_bytes);
+  const BackingLedger& ledger = session.volume().core().backing->ledger();
+  report.Add("files_to_delete_or_spare", ledger.Listed().size());
+  report.EndObject();
+}
+
 }  // namespace
 
 std::string StatusReport(Session& session) {
@@ -154,6 +180,7 @@ std::string StatusReport(Session& session) {
   DescribeDevice(report, session.volume().device());
   DescribeSpace(report, session.volume());
   DescribeMount(report, session);
+  DescribeDirect(report, session);
   DescribeRequests(report, session);
   report.EndObject();
   return report.Take();

@@ -36,7 +36,8 @@ bool IsUndetectable(const Field& field, const media::Inode& good, const media::I
     // With its links a file marked as orphan is one that is being truncated.
     const bool has_leftovers = is_backed && good.body_bytes != 0;
     const bool truncating = S_ISREG(good.mode) && good.links > 0 && !has_leftovers;
-    return (bad.flags & ~kAllFlags) == 0 && (same_orphan || truncating);
+    const uint32_t known = kAllFlags | (is_backed ? uint32_t{media::kInodeMayDemote} : 0);
+    return (bad.flags & ~known) == 0 && (same_orphan || truncating);
   }
   if (name == "size_bytes") {
     return (S_ISREG(good.mode) || S_ISLNK(good.mode)) && !is_backed &&

@@ -127,17 +127,21 @@ void MoveBackingFile(Volume& volume, InodeNumber donor, InodeNumber taker) {
   Transaction transaction(*core.allocator, core.reader);
   media::Inode* from = *transaction.EditInode(donor);
   media::Inode* to = *transaction.EditInode(taker);
-  CHECK(transaction.AdjustOrphans(GroupOf(PageOf(taker)), 1).has_value());
+  CHECK(transaction.UnmarkToRecover(*from, media::kInodeMayDemote).has_value());
+  CHECK(transaction.MarkToRecover(*to, media::kInodeOrphan).has_value());
   to->body_form = std::exchange(from->body_form, media::BodyForm::kEmpty);
   to->backing_file = std::exchange(from->backing_file, 0);
   to->size_bytes = 0;
-  to->flags |= media::kInodeOrphan;
   CHECK(transaction.Commit().has_value());
 }
 
 void MakeBackedFiles(Volume& volume, Builder& make, InodeNumber root) {
   volume.core().direct = DirectMode::kAuto;
-  make.Write(make.MappedFile(root, "db"), 0, 10000);
+  const InodeNumber direct = make.MappedFile(root, "db");
+  make.Write(direct, 0, 10000);
+  // It stays one, whoever mounts the pool; the others may go back into extents.
+  constexpr uint32_t kDax = media::kInodeDax;
+  CHECK(volume.attributes().SetFlags(direct, kDax, kDax).has_value());
   const InodeNumber second = make.MappedFile(root, "db2");
   make.Write(second, 0, 300);
   make.SetXattr(second, "user.a", 20);

@@ -251,8 +251,7 @@ TEST_F(FileDataTest, APendingTruncationIsFinishedBeforeTheFileGrows) {
     const Result<media::Inode*> inode = transaction.EditInode(file_);
     ASSERT_OK(inode);
     (*inode)->size_bytes = 10;
-    (*inode)->flags |= media::kInodeOrphan;
-    ASSERT_OK(transaction.AdjustOrphans(GroupOf(PageOf(file_)), 1));
+    ASSERT_OK(transaction.MarkToRecover(**inode, media::kInodeOrphan));
     ASSERT_OK(transaction.Commit());
   }
   ASSERT_OK(Write(file_, 50 * kPageSize, Noise(10, 2)));
