@@ -3,115 +3,25 @@
 // from the host's pages, reads and writes go past the daemon, and every order of opens works.
 #include <fcntl.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
-#include <sys/mount.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include <atomic>
-#include <filesystem>
-#include <fstream>
 #include <random>
-#include <regex>
 #include <thread>
 #include <vector>
 
-#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "tests/support/test_region.h"
 #include "tests/system/hosted_mount.h"
+#include "tests/system/mapped_file.h"
 
 namespace ingot::tests {
 namespace {
 
-constexpr uint64_t kMiB = uint64_t{1} << 20;
 constexpr uint64_t kRegionSize = 256 * kMiB;
-
-// A tmpfs of huge pages for the host's part.
-class HugeTmpfs {
- public:
-  HugeTmpfs() {
-    std::string path = "/tmp/ingot-direct-XXXXXX";
-    if (mkdtemp(path.data()) == nullptr) return;
-    path_ = path;
-    is_mounted_ = mount("ingot-test", path.c_str(), "tmpfs", 0, "huge=always,size=1g") == 0;
-  }
-  ~HugeTmpfs() {
-    if (is_mounted_) umount2(path_.c_str(), MNT_DETACH);
-    if (!path_.empty()) rmdir(path_.c_str());
-  }
-  HugeTmpfs(const HugeTmpfs&) = delete;
-  [[nodiscard]] bool is_mounted() const { return is_mounted_; }
-  [[nodiscard]] const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-  bool is_mounted_ = false;
-};
-
-class Descriptor {
- public:
-  Descriptor(const std::string& path, int flags, mode_t mode = 0644)
-      : fd_(open(path.c_str(), flags | O_CLOEXEC, mode)) {
-    if (fd_ < 0) code_ = errno;
-  }
-  ~Descriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  [[nodiscard]] int get() const { return fd_; }
-  [[nodiscard]] int code() const { return code_; }
-
- private:
-  int fd_;
-  int code_ = 0;
-};
-
-class Map {
- public:
-  Map(int fd, size_t size_bytes, int protection = PROT_READ | PROT_WRITE)
-      : size_bytes_(size_bytes) {
-    // Aligned, as the C library's allocator and every database of large maps does it.
-    auto* room = static_cast<std::byte*>(
-        mmap(nullptr, size_bytes + 2 * kMiB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-    auto* at = room + (2 * kMiB - reinterpret_cast<uintptr_t>(room) % (2 * kMiB)) % (2 * kMiB);
-    void* mapped = mmap(at, size_bytes, protection, MAP_SHARED | MAP_FIXED, fd, 0);
-    at_ = mapped == MAP_FAILED ? nullptr : at;
-  }
-  ~Map() {
-    if (at_ != nullptr) munmap(at_, size_bytes_);
-  }
-  Map(const Map&) = delete;
-  [[nodiscard]] volatile char* at() const { return reinterpret_cast<volatile char*>(at_); }
-
-  // Of this mapping's bytes, how many lie in 2 MiB entries of the page table.
-  [[nodiscard]] uint64_t PmdMappedBytes() const {
-    std::ifstream smaps("/proc/self/smaps");
-    const std::string begin = fmt::format("{:x}-", reinterpret_cast<uintptr_t>(at_));
-    bool is_here = false;
-    uint64_t bytes = 0;
-    for (std::string line; std::getline(smaps, line);) {
-      if (line.find('-') < 20 && line.find(':') > 20) is_here = line.starts_with(begin);
-      std::smatch match;
-      static const std::regex kField("(?:Shmem|File)PmdMapped: +([0-9]+) kB");
-      if (is_here && std::regex_match(line, match, kField)) bytes += std::stoull(match[1]) << 10;
-    }
-    return bytes;
-  }
-
- private:
-  size_t size_bytes_;
-  std::byte* at_ = nullptr;
-};
-
-uint64_t MinorFaults() {
-  struct rusage usage {};
-  getrusage(RUSAGE_THREAD, &usage);
-  return static_cast<uint64_t>(usage.ru_minflt);
-}
 
 class DirectMount : public testing::Test {
  protected:
@@ -140,12 +50,6 @@ class DirectMount : public testing::Test {
   std::string Path(const std::string& name) { return mount_->path() + "/" + name; }
   uint64_t Requests(Operation operation) {
     return mount_->session().activity().Counts()[static_cast<size_t>(operation)];
-  }
-  bool IsDirect(const std::string& path) {
-    std::string value(64 << 10, '\0');
-    const ssize_t got = getxattr(path.c_str(), "user.ingot.map", value.data(), value.size());
-    EXPECT_GT(got, 0) << strerror(errno);
-    return value.find("\"direct\":true") != std::string::npos;
   }
 
   HugeTmpfs host_;
