@@ -56,11 +56,11 @@ class Served(Native):
 
 
 class PassthroughHp(Served):
-    """libfuse's own example over tmpfs, without the kernel's passthrough and page cache."""
+    """libfuse's own example over tmpfs; by default without the kernel's passthrough and page cache."""
 
-    def __init__(self, folder, program, *options):
+    def __init__(self, folder, program, *options, modes=("--nopassthrough", "--direct-io")):
         super().__init__(folder)
-        self.command = [program, "--foreground", "--nopassthrough", "--direct-io", *options]
+        self.command = [program, "--foreground", *modes, *options]
 
     def prepare(self, driver, sizes):
         source = self.folder / "source"
@@ -87,7 +87,7 @@ class Fuse2fs(Served):
 
 
 class Ingot(Native):
-    """A pool in tmpfs, as `ingot mount` mounts it."""
+    """A pool in tmpfs, as `ingot mount` mounts it: a file, or a directory if it has no size."""
 
     def __init__(self, folder, program, options="", size="2G"):
         super().__init__(folder)
@@ -118,7 +118,9 @@ class Ingot(Native):
         self.pid = None
 
     def prepare(self, driver, sizes):
-        run(self.program, "mkfs", "--size", self.size, self.pool)
+        if self.size is None:
+            self.pool.mkdir()
+        run(self.program, "mkfs", *(["--size", self.size] if self.size else []), self.pool)
         self.mount()
         run(driver, "prepare", self.mountpoint, *sizes)
         self.umount()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The same workloads on ingot and its peers, in turns: A B C, A B C ... workload by workload.
+"""The same workloads on ingot and its peers, in turns: A B C, B C A ... workload by workload.
 
 Ratios are taken between figures of one round, a second or so apart, so that what else runs on the
 machine touches both.
@@ -72,10 +72,13 @@ class Rounds:
         self.floors = {}
 
     def run(self, systems, floor_folder):
+        names = list(systems)
         for number in range(self.count):
+            # Nobody is always the first: what the machine does meanwhile has an order, too.
+            order = names[number % len(names):] + names[:number % len(names)]
             for workload in self.workloads:
-                for name, system in systems.items():
-                    self.measure(name, system.mountpoint, number, workload)
+                for name in order:
+                    self.measure(name, systems[name].mountpoint, number, workload)
                 if floor_folder is not None:
                     floor = machine.run(self.floor, floor_folder, 2 * self.files)
                     self.floors.setdefault(workload, []).append(

@@ -9,98 +9,24 @@
 // status from just before and just after, for the requests that it took.
 #include <dirent.h>
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
-#include <functional>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "tests/bench/bench_files.h"
 #include "tests/bench/timing.h"
 
 namespace ingot::bench {
 namespace {
 
-constexpr size_t kPage = 4096;
-constexpr size_t kMebibyte = 1 << 20;
 constexpr size_t kDataBytes = 128 * kMebibyte;
 constexpr size_t kSmallFiles = 500;  // of a page each, opened and read again and again
-
-[[noreturn]] void Fail(const std::string& what) {
-  (void)std::fprintf(stderr, "mount_bench: %s: %s\n", what.c_str(), std::strerror(errno));
-  std::exit(1);
-}
-void Require(bool good, const char* what) {
-  if (!good) [[unlikely]]
-    Fail(what);
-}
-
-class Descriptor {
- public:
-  Descriptor(int directory, const std::string& name, int flags, mode_t mode = 0644)
-      : fd_(openat(directory, name.c_str(), flags | O_CLOEXEC, mode)) {
-    if (fd_ < 0) Fail(name);
-  }
-  ~Descriptor() { close(fd_); }
-  Descriptor(const Descriptor&) = delete;
-  [[nodiscard]] int get() const { return fd_; }
-
- private:
-  const int fd_;
-};
-
-// It may be there already: a round's workloads come in several calls.
-Descriptor MakeDirectory(int parent, const std::string& name) {
-  if (mkdirat(parent, name.c_str(), 0755) != 0 && errno != EEXIST) Fail(name);
-  return Descriptor(parent, name, O_RDONLY | O_DIRECTORY);
-}
-
-// "c-000042"
-std::vector<std::string> Names(const std::string& prefix, size_t count) {
-  std::vector<std::string> names;
-  for (size_t i = 0; i < count; ++i) {
-    std::string digits = std::to_string(i);
-    digits.insert(0, digits.size() < 6 ? 6 - digits.size() : 0, '0');
-    names.push_back(prefix + digits);
-  }
-  return names;
-}
-
-void CreateAll(int directory, const std::vector<std::string>& names, size_t size_bytes) {
-  const std::vector<char> bytes(size_bytes, 'x');
-  for (const std::string& name : names) {
-    const Descriptor file(directory, name, O_CREAT | O_EXCL | O_WRONLY);
-    const auto written = size_bytes == 0 ? 0 : write(file.get(), bytes.data(), size_bytes);
-    Require(written == static_cast<ssize_t>(size_bytes), "write");
-  }
-}
-
-// Memory that begins on a page, as those who care for speed use it.
-class Buffer {
- public:
-  explicit Buffer(size_t size_bytes)
-      : memory_(mmap(nullptr, size_bytes, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0)),
-        size_bytes_(size_bytes) {
-    Require(memory_ != MAP_FAILED, "mmap");
-    std::memset(memory_, 'y', size_bytes);
-  }
-  ~Buffer() { munmap(memory_, size_bytes_); }
-  Buffer(const Buffer&) = delete;
-  [[nodiscard]] char* get() const { return static_cast<char*>(memory_); }
-
- private:
-  void* const memory_;
-  const size_t size_bytes_;
-};
 
 class Round {
  public:
@@ -136,7 +62,7 @@ class Round {
       Samples samples;
       before_ = "null";
       (this->*function)(samples);
-      const std::string after = Status();
+      const std::string after = StatusOf(root_.get());
       (void)std::printf("%s\n\"%s\": {%s, \"before\": %s, \"after\": %s}", separator, name,
                         samples.Json().c_str(), before_.c_str(), after.c_str());
       separator = ",";
@@ -148,15 +74,7 @@ class Round {
   // Closes and forgets are told to the daemon behind the caller's back; they are to be over.
   void Begin() {
     usleep(20'000);
-    before_ = Status();
-  }
-  // ingot's own report, null elsewhere.
-  [[nodiscard]] std::string Status() const {
-    std::string report(64 << 10, '\0');
-    const ssize_t size = fgetxattr(root_.get(), "user.ingot.status", report.data(), report.size());
-    if (size <= 0) return "null";
-    report.resize(static_cast<size_t>(size));
-    return report;
+    before_ = StatusOf(root_.get());
   }
   [[nodiscard]] off_t RandomPage() {
     return static_cast<off_t>(random_() % (kDataBytes / kPage) * kPage);
