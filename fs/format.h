@@ -240,9 +240,11 @@ inline constexpr uint32_t kMaxXattrRuns = kXattrInHeadBytes / 8;  // 507
 // belongs to the ledger's lock. docs/backed-files.md.
 inline constexpr uint32_t kLedgerPage = 3;  // of group 0; page 0 to 2 are reserved in every group
 inline constexpr uint32_t kLedgerPlaces = 507;
+// Numbers are below this, so that JSON has them exactly: a million a second for 285 years.
+inline constexpr uint64_t kMaxBackingNumber = uint64_t{1} << 53;
 struct BackingLedger {
   BlockHeader header;
-  uint64_t next_number;                         // the lowest that was never handed out; from 1 on
+  uint64_t next_number;  // the lowest that was never handed out; from 1 to kMaxBackingNumber
   std::array<uint64_t, kLedgerPlaces> numbers;  // in any order; 0: an empty place
 };
 static_assert(sizeof(BackingLedger) == kPageSize);

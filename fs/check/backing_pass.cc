@@ -42,22 +42,42 @@ void ReportShared(Context& context, InodeNumber loser, uint64_t keeper, uint64_t
                              loser.value, file, keeper));
 }
 
-// What the host has, sorted; strange names are told of.
+bool IsOwned(const Context& context, uint64_t file) {
+  const auto owner = context.backing_owners.find(file);
+  return owner != context.backing_owners.end() && owner->second != 0;
+}
+
+// Null: it may be a file of the pool's. Whatever an inode names is that inode's, whatever it is.
+Result<const char*> WhyStranger(const Context& context, uint64_t number) {
+  if (!IsBackingNumber(number)) return "can't be the number of a backing file";
+  if (IsOwned(context, number)) return nullptr;
+  if (number >= context.backing_limit) return "was never handed out";
+  const Result<struct stat> status = context.options.directory->Stat(number);
+  if (status.error_code() == EUCLEAN) return "is no regular file";
+  if (!status) return tl::unexpected<Error>(status.error());
+  return nullptr;
+}
+
+// What the host has, sorted; what can't be the pool's is told of.
 Result<std::vector<uint64_t>> ListFiles(Context& context) {
-  if (context.options.directory == nullptr) return std::vector<uint64_t>();
-  BackingDirectory::Listing listing = TRY(context.options.directory->List());
+  std::vector<uint64_t> files;
+  if (context.options.directory == nullptr) return files;
+  const BackingDirectory::Listing listing = TRY(context.options.directory->List());
   for (const std::string& name : listing.strangers) {
     context.Report(FindingKind::kBackingName, {},
-                   fmt::format("backing/{}: not one of the pool's files; left alone", name));
+                   fmt::format("backing/{}: is none of the pool's files; left alone", name));
   }
-  std::erase_if(listing.numbers, [&context](uint64_t number) {
-    if (IsBackingNumber(number)) return false;
-    context.Report(FindingKind::kBackingName, {},
-                   fmt::format("backing/{}: was never handed out; left alone", number));
-    return true;
-  });
-  std::ranges::sort(listing.numbers);
-  return std::move(listing.numbers);
+  for (const uint64_t number : listing.numbers) {
+    const char* const why = TRY(WhyStranger(context, number));
+    if (why == nullptr) {
+      files.push_back(number);
+    } else {
+      context.Report(FindingKind::kBackingName, {},
+                     fmt::format("backing/{}: {}; left alone", number, why));
+    }
+  }
+  std::ranges::sort(files);
+  return files;
 }
 
 // Null: it is there.
@@ -93,15 +113,10 @@ Result<void> FindMissing(Context& context) {
 Result<void> FindUnknown(Context& context, const std::vector<uint64_t>& files,
                          const std::vector<uint64_t>& listed) {
   for (const uint64_t number : files) {
-    const auto owner = context.backing_owners.find(number);
-    if (owner != context.backing_owners.end() && owner->second != 0) continue;
-    if (std::ranges::binary_search(listed, number)) continue;
+    if (IsOwned(context, number) || std::ranges::binary_search(listed, number)) continue;
     const Result<struct stat> status = context.options.directory->Stat(number);
-    if (status.error_code() == EUCLEAN) {
-      context.Report(FindingKind::kBackingName, {},
-                     fmt::format("backing/{}: is no regular file; left alone", number));
-      continue;
-    }
+    // An inode that lost what was none: the next round tells of it.
+    if (status.error_code() == EUCLEAN) continue;
     if (!status) return tl::unexpected<Error>(status.error());
     const bool is_empty = status->st_size == 0;
     context.Report(FindingKind::kBackingFileUnknown, {},
@@ -156,12 +171,16 @@ bool FixLeftoversMark(Context& context, media::Inode& inode) {
 
 Result<void> CheckBackingFiles(Context& context) {
   if (!context.is_directory_pool) return {};
-  const std::vector<uint64_t> files = TRY(ListFiles(context));
-  TRY(FindMissing(context));
-  uint64_t highest = files.empty() ? 0 : files.back();
+  uint64_t highest = 0;
   for (const auto& [file, inode] : context.backing_owners) {
     if (inode != 0) highest = std::max(highest, file);
   }
+  context.backing_limit = std::min(std::max(highest, HighestHandedOut(context)) +
+                                       kMaxForgottenNumbers,
+                                   media::kMaxBackingNumber);
+  const std::vector<uint64_t> files = TRY(ListFiles(context));
+  TRY(FindMissing(context));
+  if (!files.empty()) highest = std::max(highest, files.back());
   const std::vector<uint64_t> listed = TRY(CheckLedger(context, highest));
   return FindUnknown(context, files, listed);
 }

@@ -13,11 +13,14 @@
 
 namespace ingot::check {
 
-// A thousand million a second for a century: what is greater was never handed out.
-inline constexpr uint64_t kMaxBackingNumber = uint64_t{1} << 62;
+// What is greater was never handed out.
 [[nodiscard]] constexpr bool IsBackingNumber(uint64_t number) {
-  return number != 0 && number < kMaxBackingNumber;
+  return number != 0 && number < media::kMaxBackingNumber;
 }
+// Nor, by this pool, were numbers of files that nobody names and that lie so far above all numbers
+// that are known to have been. A region from a copy may have forgotten some, but not so many; and
+// one stray file must not use all numbers up.
+inline constexpr uint64_t kMaxForgottenNumbers = uint64_t{1} << 32;
 
 // --- while inodes are scanned
 
@@ -39,6 +42,9 @@ void ForgetLeftovers(media::Inode& inode);
 
 // Inodes, ledger and directory against each other; fills unknown_files and empty_files.
 Result<void> CheckBackingFiles(Context& context);
+
+// By the ledger, if it can be believed; else 0.
+uint64_t HighestHandedOut(Context& context);
 
 // The ledger alone: `highest` is the greatest number that an inode or a file has. Returns what it
 // lists (in a repair: from now on), sorted.

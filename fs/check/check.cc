@@ -118,10 +118,11 @@ Result<CheckReport> CheckDevice(Device& device, const CheckOptions& options) {
   }
   TRY(RunRounds(copy == nullptr ? device : *copy, options, findings, report));
   report.found = findings.total();
+  report.notices = findings.notices();
   report.counts_by_kind = findings.counts();
   report.findings = std::move(findings.kept());
   if (options.mode == CheckMode::kRepair) {
-    const bool is_mended = report.remaining == findings.notices_in_round();
+    const bool is_mended = report.remaining == 0;
     for (Finding& finding : report.findings) {
       finding.repaired = is_mended && !IsNotice(finding.kind);
     }

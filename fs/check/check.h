@@ -67,7 +67,8 @@ struct CheckCounts {
 struct CheckReport {
   std::vector<Finding> findings;  // at most Findings::kMaxKept; `counts_by_kind` has all
   std::array<uint64_t, kFindingKinds> counts_by_kind{};
-  uint64_t found = 0;      // all of them
+  uint64_t found = 0;      // all that are faults
+  uint64_t notices = 0;    // and those that are none (IsNotice)
   uint64_t remaining = 0;  // what the last round still found; equals `found` in a report
   uint32_t rounds = 0;
   // The journal holds transactions that the next writable open completes. No fault. What was

@@ -103,6 +103,8 @@ struct Context {
 
   // Backing file -> inode; 0: the inode had to give it up.
   absl::flat_hash_map<uint64_t, uint64_t> backing_owners;
+  // Numbers from this on were never handed out.
+  uint64_t backing_limit = media::kMaxBackingNumber;
 
   // The plan.
   uint64_t fixed = 0;                         // changes in place in this round

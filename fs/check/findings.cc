@@ -30,8 +30,7 @@ std::string_view NameOf(FindingKind kind) {
 }
 
 void Findings::Add(FindingKind kind, const Place& place, std::string text) {
-  ++in_round_;
-  if (IsNotice(kind)) ++notices_in_round_;
+  if (!IsNotice(kind)) ++in_round_;
   const auto value = [](const auto& index) {
     return index.has_value() ? index->value : ~uint64_t{0};
   };
@@ -46,7 +45,15 @@ void Findings::Add(FindingKind kind, const Place& place, std::string text) {
 }
 
 uint64_t Findings::total() const {
-  return std::accumulate(counts_.begin(), counts_.end(), uint64_t{0});
+  return std::accumulate(counts_.begin(), counts_.end(), uint64_t{0}) - notices();
+}
+
+uint64_t Findings::notices() const {
+  uint64_t count = 0;
+  for (size_t kind = 0; kind < kFindingKinds; ++kind) {
+    if (IsNotice(static_cast<FindingKind>(kind))) count += counts_[kind];
+  }
+  return count;
 }
 
 }  // namespace ingot::check

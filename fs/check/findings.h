@@ -72,7 +72,7 @@ inline constexpr size_t kFindingKinds = static_cast<size_t>(FindingKind::kCount)
 // "inode-links" for kInodeLinks.
 [[nodiscard]] std::string_view NameOf(FindingKind kind);
 
-// What no repair touches.
+// Told of, and no fault: no repair touches it.
 [[nodiscard]] constexpr bool IsNotice(FindingKind kind) {
   return kind == FindingKind::kBackingName;
 }
@@ -99,12 +99,13 @@ class Findings {
   // Later rounds of a repair see again what earlier ones left for later: the same kind at the same
   // place counts once.
   void Add(FindingKind kind, const Place& place, std::string text);
-  // Begins a round; returns how many findings the last one had, old ones included.
-  void BeginRound() { in_round_ = notices_in_round_ = 0; }
+  // Faults of the round, old ones included.
+  void BeginRound() { in_round_ = 0; }
   [[nodiscard]] uint64_t in_round() const { return in_round_; }
-  [[nodiscard]] uint64_t notices_in_round() const { return notices_in_round_; }  // of those
 
+  // Faults, and notices.
   [[nodiscard]] uint64_t total() const;
+  [[nodiscard]] uint64_t notices() const;
   [[nodiscard]] const std::array<uint64_t, kFindingKinds>& counts() const { return counts_; }
   [[nodiscard]] std::vector<Finding>& kept() { return kept_; }
 
@@ -113,7 +114,6 @@ class Findings {
   std::vector<Finding> kept_;
   absl::flat_hash_set<uint64_t> known_;
   uint64_t in_round_ = 0;
-  uint64_t notices_in_round_ = 0;
 };
 
 }  // namespace ingot::check

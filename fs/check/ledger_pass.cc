@@ -29,12 +29,16 @@ class LedgerCheck {
       TRY(context_.writer->WriteBlock(BackingLedger::kPage, WritableBytesOf(ledger_)));
     }
     std::vector<uint64_t> listed;
-    std::ranges::copy_if(ledger_.numbers, std::back_inserter(listed), IsBackingNumber);
+    std::ranges::copy_if(ledger_.numbers, std::back_inserter(listed),
+                         [this](uint64_t number) { return MayBe(number); });
     std::ranges::sort(listed);
     return listed;
   }
 
  private:
+  [[nodiscard]] bool MayBe(uint64_t number) const {
+    return number != 0 && number < context_.backing_limit;
+  }
   Result<void> Read() {
     return context_.reader.Copy(BackingLedger::kPage, BackingLedger::kIdentity,
                                 WritableBytesOf(ledger_));
@@ -60,9 +64,9 @@ class LedgerCheck {
   void FixNextNumber() {
     uint64_t used = highest_;
     for (const uint64_t number : ledger_.numbers) {
-      if (IsBackingNumber(number)) used = std::max(used, number);
+      if (MayBe(number)) used = std::max(used, number);
     }
-    if (ledger_.next_number > used && ledger_.next_number <= kMaxBackingNumber) return;
+    if (ledger_.next_number > used && ledger_.next_number <= media::kMaxBackingNumber) return;
     Wrong(fmt::format("next_number {}, and {} is in use", ledger_.next_number, used));
     ledger_.next_number = used + 1;
   }
@@ -71,7 +75,7 @@ class LedgerCheck {
       const uint64_t number = *place;
       if (number == 0) continue;
       const auto owner = context_.backing_owners.find(number);
-      if (!IsBackingNumber(number)) {
+      if (!MayBe(number)) {
         Wrong(fmt::format("{} is no file's number", number));
       } else if (owner != context_.backing_owners.end() && owner->second != 0) {
         Wrong(fmt::format("{} is to be deleted, but belongs to inode {}", number, owner->second));
@@ -96,6 +100,14 @@ void ClaimLedger(Context& context) {
   if (!context.is_directory_pool) return;
   context.ClaimMetadata(BackingLedger::kPage);
   ++context.counts.metadata_pages;
+}
+
+uint64_t HighestHandedOut(Context& context) {
+  media::BackingLedger ledger{};
+  const Result<void> read =
+      context.reader.Copy(BackingLedger::kPage, BackingLedger::kIdentity, WritableBytesOf(ledger));
+  const bool is_believed = read && IsBackingNumber(ledger.next_number);
+  return is_believed ? ledger.next_number - 1 : 0;
 }
 
 Result<std::vector<uint64_t>> CheckLedger(Context& context, uint64_t highest) {

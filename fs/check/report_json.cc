@@ -29,6 +29,7 @@ nlohmann::json CountsToJson(const CheckCounts& counts) {
 nlohmann::json FindingToJson(const Finding& finding) {
   nlohmann::json json = {
       {"kind", NameOf(finding.kind)}, {"text", finding.text}, {"repaired", finding.repaired}};
+  if (IsNotice(finding.kind)) json["notice"] = true;
   if (finding.place.group) json["group"] = finding.place.group->value;
   if (finding.place.inode) json["inode"] = finding.place.inode->value;
   if (finding.place.page) json["page"] = finding.place.page->value;
@@ -50,6 +51,7 @@ nlohmann::json ToJson(const CheckReport& report) {
       {"clean_now", report.clean_now()},
       {"found", report.found},
       {"remaining", report.remaining},
+      {"notices", report.notices},
       {"rounds", report.rounds},
       {"needs_recovery", report.needs_recovery},
       {"found_by_kind", by_kind},

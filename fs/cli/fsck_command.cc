@@ -161,9 +161,8 @@ void PrintText(const FsckArguments& options, const Outcome& outcome) {
     Say(options, finding.text + (finding.repaired ? ": repaired" : ""));
   }
   const auto kept = static_cast<uint64_t>(outcome.report.findings.size());
-  if (outcome.report.found > kept) {
-    Say(options, fmt::format("and {} more", outcome.report.found - kept));
-  }
+  const uint64_t told = outcome.report.found + outcome.report.notices;
+  if (told > kept) Say(options, fmt::format("and {} more", told - kept));
   Say(options, Summary(outcome.report, outcome.mode));
   if (options.verbose) {
     const Json counts(check::ToJson(outcome.report));

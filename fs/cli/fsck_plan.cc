@@ -30,7 +30,7 @@ bool IsSafeToRepair(FindingKind kind) {
     case FindingKind::kInodeEntryCount:
     case FindingKind::kInodeLinks:
     case FindingKind::kEntryType: return true;
-    default: return false;
+    default: return check::IsNotice(kind);
   }
 }
 

@@ -115,6 +115,11 @@ Result<void> BackingFiles::MakeSpares(uint32_t count) {
     log::Warning("event=backing_file_unknown number={}", number);
     first = number + 1;
   }
+  if (first + count > media::kMaxBackingNumber) {
+    return Failure(EOVERFLOW, fmt::format("the numbers of backing files are used up, the next is "
+                                          "{}. Hint: copy the files to a new pool",
+                                          first));
+  }
   {
     Transaction transaction(allocator_, reader_);
     transaction.HandOutBackingFiles(*ledger_, first, count, std::move(places));

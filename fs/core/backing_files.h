@@ -57,8 +57,8 @@ class BackingFiles {
     std::shared_ptr<BackingFile> file_;
     bool is_touched_ = false;
   };
-  // Makes some if there is none, which costs the host an fsync. ENOSPC, EROFS and what the host
-  // says; the caller can do without. May wait.
+  // Makes some if there is none, which costs the host an fsync. ENOSPC, EROFS, EOVERFLOW (no more
+  // numbers) and what the host says; the caller can do without. May wait.
   Result<Spare> TakeSpare();
 
   // The file of an inode, under the inode's lock. EIO: it is missing, or is no regular file.

@@ -44,7 +44,7 @@ Result<std::unique_ptr<BackingLedger>> BackingLedger::Open(const BlockReader& re
   TRY(reader.Copy(kPage, kIdentity, WritableBytesOf(ledger->now_)));
   const media::BackingLedger& now = ledger->now_;
   const uint64_t next_number = now.next_number;
-  if (next_number == 0) return Damaged("next_number");
+  if (next_number == 0 || next_number > media::kMaxBackingNumber) return Damaged("next_number");
   if (std::ranges::any_of(now.numbers, [&](uint64_t n) { return n >= next_number; })) {
     return Damaged("a number that was never handed out");
   }

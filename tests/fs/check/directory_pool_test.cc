@@ -254,7 +254,8 @@ TEST_F(CheckDirectoryPool, WhatIsNoRegularFileIsNoBackingFile) {
   std::filesystem::create_symlink("/etc/passwd", path);
   const check::CheckReport report = copy_.Repair();
   EXPECT_TRUE(Has(report, FindingKind::kBackingFileMissing)) << Summary(report);
-  EXPECT_EQ(report.remaining, 1u) << "it is told of";
+  EXPECT_TRUE(report.clean_now()) << Summary(report);
+  EXPECT_EQ(report.notices, 1u) << "it is told of";
   ASSERT_TRUE(std::filesystem::is_symlink(path)) << "and left alone";
   ASSERT_TRUE(std::filesystem::remove(path));
   const check::CheckReport after = copy_.Report();
@@ -338,15 +339,45 @@ TEST_F(CheckDirectoryPool, StrangeNamesAreToldOfAndLeftAlone) {
   WriteHost("18446744073709551615", "x");
   Inode("linked").links = 5;
   Seal("linked");
-  EXPECT_EQ(copy_.Report().counts_by_kind[static_cast<size_t>(FindingKind::kBackingName)], 3u);
+  EXPECT_EQ(copy_.Report().notices, 3u);
   const check::CheckReport report = copy_.Repair();
-  EXPECT_EQ(report.remaining, 3u) << Summary(report);
+  EXPECT_TRUE(report.clean_now()) << Summary(report);
+  EXPECT_EQ(report.notices, 3u) << Summary(report);
   for (const check::Finding& finding : report.findings) {
     EXPECT_EQ(finding.repaired, finding.kind != FindingKind::kBackingName) << finding.text;
   }
   for (const char* name : {"README", "007", "18446744073709551615"}) {
     EXPECT_TRUE(std::filesystem::exists(copy_.host().File(name))) << name;
   }
+}
+
+// What can't be one of the pool's files is no fault.
+TEST_F(CheckDirectoryPool, StrangersAloneAreNoFault) {
+  WriteHost("README", "mine");
+  std::filesystem::create_directory(copy_.host().File(4000));
+  WriteHost(std::to_string(media::kMaxBackingNumber), "beyond the bound");
+  WriteHost(std::to_string(media::kMaxBackingNumber - 1), "far from all that was handed out");
+  WriteHost(std::to_string(uint64_t{1} << 62), "");
+  const uint64_t next = Ledger().next_number;
+  for (const bool repairs : {false, true, false}) {
+    const check::CheckReport report = repairs ? copy_.Repair() : copy_.Report();
+    EXPECT_TRUE(report.clean()) << Summary(report);
+    EXPECT_TRUE(report.clean_now());
+    EXPECT_EQ(report.notices, 5u) << Summary(report);
+  }
+  const auto volume = copy_.OpenVolume();
+  ASSERT_NE(volume, nullptr);
+  EXPECT_EQ(volume->core().backing->ledger().next_number(), next);
+  EXPECT_TRUE(std::filesystem::is_directory(copy_.host().File(4000)));
+}
+
+TEST_F(CheckDirectoryPool, AListedNumberFarAboveAllOthersIsNone) {
+  FreePlace() = media::kMaxBackingNumber - 3;
+  SealLedger();
+  ExpectMended(FindingKind::kLedger);
+  const auto volume = copy_.OpenVolume();
+  ASSERT_NE(volume, nullptr);
+  EXPECT_LT(volume->core().backing->ledger().next_number(), 1000u);
 }
 
 // --- repairs cut short

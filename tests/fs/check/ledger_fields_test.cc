@@ -86,7 +86,7 @@ TEST(LedgerFields, Words) {
       const check::CheckReport report = copy.ExpectRepairable({});
       // Numbers may have been left out.
       const bool is_possible = bad.next_number > good.next_number &&
-                               bad.next_number <= check::kMaxBackingNumber;
+                               bad.next_number <= media::kMaxBackingNumber;
       EXPECT_EQ(report.clean(), sealed && is_possible) << Summary(report);
     });
   }

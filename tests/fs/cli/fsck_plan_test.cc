@@ -36,6 +36,7 @@ TEST(FsckPlan, RepairsByItselfOnlyWhatIsDerived) {
   EXPECT_TRUE(IsSafeToRepair(ReportOf(FindingKind::kGroupCounts, 1, 1)));
   EXPECT_FALSE(IsSafeToRepair(ReportOf(FindingKind::kPageShared, 1, 1)));
   EXPECT_FALSE(IsSafeToRepair(ReportOf(FindingKind::kEntryDangling, 1, 1)));
+  EXPECT_TRUE(IsSafeToRepair(ReportOf(FindingKind::kBackingName, 1, 1))) << "not at all";
 }
 
 TEST(FsckPlan, RefusesFlagsThatContradict) {

@@ -184,6 +184,33 @@ TEST_F(BackedFiles, AFullHostLeavesFilesInExtentsAndWritesGoOn) {
   EXPECT_TRUE(ReadAll(inode, 4 * kMiB) == text);
 }
 
+TEST_F(BackedFiles, WithoutAnyMoreNumbersFilesStayInExtents) {
+  {
+    BackingLedger& ledger = const_cast<BackingLedger&>(backing().ledger());
+    Transaction transaction(*core().allocator, core().reader);
+    transaction.HandOutBackingFiles(ledger, media::kMaxBackingNumber - 20, 4, ledger.Reserve(4));
+    ASSERT_OK(transaction.Commit());
+  }
+  for (int i = 0; i < 16; ++i) (void)MakeBacked("last" + std::to_string(i));
+  EXPECT_EQ(backing().ledger().next_number(), media::kMaxBackingNumber);
+  EXPECT_EQ(*HostFiles().rbegin(), media::kMaxBackingNumber - 1);
+  const auto none = backing().TakeSpare();
+  ASSERT_EQ(none.error_code(), EOVERFLOW);
+  EXPECT_NE(none.error().context.find("used up"), std::string::npos);
+  NewNode node;
+  node.mode = S_IFREG | 0644;
+  node.likely_mapped = true;
+  const auto made = names().Create(kRoot, "more", node, kOwner);
+  ASSERT_OK(made);
+  EXPECT_FALSE(made->is_backed);
+  const std::string text = Pattern(2 * kMiB);
+  WriteAt(made->inode, 0, text);
+  EXPECT_FALSE(IsBacked(made->inode));
+  ReopenPool();
+  EXPECT_TRUE(ReadAll(Find(kRoot, "more"), 3 * kMiB) == text);
+  EXPECT_TRUE(IsBacked(Find(kRoot, "last15")));
+}
+
 TEST_F(BackedFiles, DeletedFilesGoAndTheirNumbersAreFreed) {
   (void)MakeBacked("keeps");
   const InodeNumber inode = MakeBacked("goes");
