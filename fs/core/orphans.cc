@@ -59,22 +59,28 @@ Result<bool> Orphans::FreeNow(Transaction& transaction, media::Inode& inode) {
 }
 
 Result<void> Orphans::Reclaim(InodeNumber number) {
+  TRY(ReclaimWhile(number, [] { return true; }));
+  return {};
+}
+
+Result<bool> Orphans::ReclaimWhile(InodeNumber number, const MayGoOn& may_go_on) {
   TRY(core_.CheckWritable());
   {
     // Nearly every forgotten inode has a name: no exclusive lock, no lane for those.
     const SharedInodeLock lock(core_.locks, number);
-    if (!TRY(IsReclaimable(number))) return {};
+    if (!TRY(IsReclaimable(number))) return true;
   }
   // A transaction at a time, so that the others of the stripe get their turn.
   for (bool freed = false; !freed;) {
+    if (!may_go_on()) return false;
     if (core_.backing != nullptr) TRY(core_.backing->MakeRoom(/*space=*/false));
     const ExclusiveInodeLocks lock(core_.locks, number);
-    if (!TRY(IsReclaimable(number))) return {};
+    if (!TRY(IsReclaimable(number))) return true;
     Transaction transaction(*core_.allocator, core_.reader);
     freed = TRY(FreeNow(transaction, *TRY(transaction.EditInode(number))));
     TRY(transaction.Commit());
   }
-  return {};
+  return true;
 }
 
 Result<bool> Orphans::IsReclaimable(InodeNumber number) const {
@@ -91,50 +97,46 @@ Result<bool> Orphans::IsReclaimable(InodeNumber number) const {
   return IsOrphan(*inode) && inode->links == 0 && !core_.inodes.IsReferenced(number);
 }
 
-Result<void> Orphans::CompleteTruncation(InodeNumber number) {
+Result<bool> Orphans::CompleteTruncation(InodeNumber number, const MayGoOn& may_go_on) {
   for (;;) {
+    if (!may_go_on()) return false;
     const ExclusiveInodeLocks lock(core_.locks, number);
-    if (core_.inodes.CheckNumber(number).error_code() == ESTALE) return {};
+    if (core_.inodes.CheckNumber(number).error_code() == ESTALE) return true;
     Transaction transaction(*core_.allocator, core_.reader);
     media::Inode* inode = TRY(transaction.EditInode(number));
-    if (!IsOrphan(*inode) || inode->links == 0) return {};
+    if (!IsOrphan(*inode) || inode->links == 0) return true;
     TRY(transaction.MarkToRecover(*inode, media::kInodeOrphan));
     const bool done = TRY(data_.FreeBehind(transaction, *inode, PagesToKeep(*inode)));
     if (done) TRY(Unmark(transaction, *inode));
     TRY(transaction.Commit());
-    if (done) return {};
+    if (done) return true;
   }
 }
 
-// True if there was something to be done, and it was.
-Result<bool> Orphans::RecoverInode(const media::Inode& inode) {
-  const InodeNumber number(inode.number);
-  if (inode.links == 0) {
-    if (!IsOrphan(inode) || core_.inodes.IsReferenced(number)) return false;
-    TRY(Reclaim(number));
-    return true;
+// True: there was something to be done, and it was.
+Result<bool> Orphans::RecoverInode(InodeNumber number, const MayGoOn& may_go_on) {
+  const Result<media::Inode> inode = [&]() -> Result<media::Inode> {
+    const SharedInodeLock lock(core_.locks, number);
+    TRY(core_.inodes.CheckNumber(number));
+    return core_.reader.ReadInode(number);
+  }();
+  if (inode.error_code() == ESTALE) return false;
+  if (!inode) return tl::unexpected<Error>(inode.error());
+  const bool is_orphan = IsOrphan(*inode);
+  if (inode->links == 0) {
+    return is_orphan && !core_.inodes.IsReferenced(number) && TRY(ReclaimWhile(number, may_go_on));
   }
-  if (IsOrphan(inode)) TRY(CompleteTruncation(number));
-  if ((inode.flags & media::kInodeMayDemote) == 0) return IsOrphan(inode);
-  return TRY(data_.Demote(number)) || IsOrphan(inode);
+  if (is_orphan && !TRY(CompleteTruncation(number, may_go_on))) return false;
+  const bool may_demote = (inode->flags & media::kInodeMayDemote) != 0 && may_go_on();
+  return (may_demote && TRY(data_.Demote(number))) || is_orphan;
 }
 
-Result<uint64_t> Orphans::RecoverPage(LogicalPage page) {
+Result<uint64_t> Orphans::RecoverPage(LogicalPage page, const MayGoOn& may_go_on) {
   uint64_t recovered = 0;
   for (uint32_t slot = 0; slot < media::kInodesPerPage; ++slot) {
     const InodeNumber number(page.value * media::kInodesPerPage + slot);
     if (number.value == 0) continue;
-    Result<media::Inode> inode = [&]() -> Result<media::Inode> {
-      const SharedInodeLock lock(core_.locks, number);
-      TRY(core_.inodes.CheckNumber(number));
-      return core_.reader.ReadInode(number);
-    }();
-    Result<bool> done = false;
-    if (inode) {
-      done = NoThrow([&] { return RecoverInode(*inode); });
-    } else if (inode.error_code() != ESTALE) {
-      done = tl::unexpected<Error>(inode.error());
-    }
+    const Result<bool> done = NoThrow([&] { return RecoverInode(number, may_go_on); });
     if (done) {
       recovered += *done ? 1 : 0;
       continue;
@@ -147,13 +149,13 @@ Result<uint64_t> Orphans::RecoverPage(LogicalPage page) {
   return recovered;
 }
 
-Result<uint64_t> Orphans::Recover(const std::atomic<bool>& stop) {
+Result<uint64_t> Orphans::Recover(const MayGoOn& may_go_on) {
   TRY(core_.CheckWritable());
   const Geometry& geometry = core_.device.geometry();
   uint64_t recovered = 0;
   for (GroupIndex group(0); group.value < geometry.group_count(); ++group) {
     uint32_t next = 0;
-    while (core_.allocator->Orphans(group) > 0 && !stop.load(std::memory_order_relaxed)) {
+    while (core_.allocator->Orphans(group) > 0 && may_go_on()) {
       const Result<uint32_t> page = core_.allocator->NextInodePage(group, next);
       if (!page) {
         log::Warning("event=recover_orphans group={} error={}", group.value,
@@ -161,7 +163,7 @@ Result<uint64_t> Orphans::Recover(const std::atomic<bool>& stop) {
         break;
       }
       if (*page >= geometry.PagesIn(group)) break;
-      recovered += TRY(RecoverPage(FirstPageOf(group) + *page));
+      recovered += TRY(RecoverPage(FirstPageOf(group) + *page, may_go_on));
       next = *page + 1;
     }
   }

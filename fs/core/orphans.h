@@ -8,6 +8,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 
 #include "fs/core/core.h"
 #include "fs/core/file_data.h"
@@ -33,16 +34,23 @@ class Orphans {
   Result<bool> FreeNow(Transaction& transaction, media::Inode& inode);
 
   // After a mount: completes truncations, frees what has no links, takes short backed files back
-  // into extents. Stops early if `stop` becomes
-  // true. Returns how many inodes were dealt with. Safe beside all operations.
-  Result<uint64_t> Recover(const std::atomic<bool>& stop);
+  // into extents. Asks `may_go_on` before each transaction, without any lock, and stops when it
+  // says no: what is left is for the next call. Returns how many inodes were dealt with. Safe
+  // beside all operations.
+  using MayGoOn = std::function<bool()>;
+  Result<uint64_t> Recover(const MayGoOn& may_go_on);
+  Result<uint64_t> Recover(const std::atomic<bool>& stop) {
+    return Recover([&stop] { return !stop.load(std::memory_order_relaxed); });
+  }
 
  private:
   // Under the inode's lock.
   Result<bool> IsReclaimable(InodeNumber inode) const;
-  Result<void> CompleteTruncation(InodeNumber inode);
-  Result<bool> RecoverInode(const media::Inode& inode);
-  Result<uint64_t> RecoverPage(LogicalPage page);
+  // False: told to stop before it was done.
+  Result<bool> CompleteTruncation(InodeNumber inode, const MayGoOn& may_go_on);
+  Result<bool> ReclaimWhile(InodeNumber inode, const MayGoOn& may_go_on);
+  Result<bool> RecoverInode(InodeNumber inode, const MayGoOn& may_go_on);
+  Result<uint64_t> RecoverPage(LogicalPage page, const MayGoOn& may_go_on);
 
   Core& core_;
   FileData& data_;

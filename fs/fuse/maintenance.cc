@@ -58,9 +58,17 @@ bool Maintenance::MayWrite() {
   return !stop_.load() && may_write_() && volume_.core().CheckWritable().has_value();
 }
 
+// Held up while the mount is read-only, it goes on where it is written to again.
 void Maintenance::RecoverOrphans() {
-  if (!volume_.core().CheckWritable()) return;
-  const auto recovered = NoThrow([&] { return volume_.orphans().Recover(stop_); });
+  if (!has_orphans_ || !MayWrite()) return;
+  has_orphans_ = false;
+  const auto recovered = NoThrow([&] {
+    return volume_.orphans().Recover([this] {
+      const bool may = MayWrite();
+      has_orphans_ = has_orphans_ || !may;
+      return may;
+    });
+  });
   if (!recovered) {
     log::Failed("recovery of orphans stopped, error={} reason=\"{}\"",
                 ErrnoName(recovered.error().code), recovered.error().context);
@@ -111,8 +119,12 @@ void Maintenance::Run() {
   // A page array on the device never is over its budget, a device pool has nothing to give back.
   const bool is_idle = pages.placement() == PageArrayPlacement::kDevice &&
                        volume_.core().backing == nullptr;
-  if (is_idle) return;
+  // For good, if the volume was opened so.
+  has_orphans_ = has_orphans_ && volume_.core().CheckWritable().has_value();
   do {
+    RecoverOrphans();
+    if (is_idle && !has_orphans_) return;
+    if (is_idle) continue;
     if (quiet_ticks_ == 0) KeepBackingFiles();
     ReleaseHostSpace();
     if (!pages.over_budget()) continue;

@@ -42,6 +42,7 @@ class Maintenance {
   Volume& volume_;
   Activity& activity_;
   const std::function<bool()> may_write_;
+  bool has_orphans_ = true;         // that the last mount left, as far as is known
   uint32_t quiet_ticks_ = 0;        // so long upkeep is left alone, after it failed
   int upkeep_error_ = 0;            // the last one's, 0: it worked
   bool can_release_ = true;         // the host takes space back

@@ -118,6 +118,40 @@ TEST_F(OrphansTest, TruncationIsCompleted) {
   Walk(volume());
 }
 
+TEST_F(OrphansTest, RecoveryStopsBetweenTransactionsAndGoesOn) {
+  for (int i = 0; i < 20; ++i) {
+    MakeFile(kRoot, std::to_string(i));
+    ASSERT_OK(names().Unlink(kRoot, std::to_string(i)));
+  }
+  Reopen();
+  for (uint64_t asked = 0, left = 20; left != 0; asked = 0) {
+    const auto recovered = volume().orphans().Recover([&asked] { return ++asked <= 4; });
+    ASSERT_OK(recovered);
+    ASSERT_GE(*recovered, 1u) << "it goes on";
+    ASSERT_LE(*recovered, 4u) << "it asks before each";
+    left -= *recovered;
+    ASSERT_EQ(OrphanCount(), left);
+  }
+  Walk(volume());
+}
+
+TEST_F(OrphansTest, ALargeOneStopsInTheMiddle) {
+  const InodeNumber file = MakeScattered("large", 6000);
+  ASSERT_OK(names().Unlink(kRoot, "large"));
+  Reopen();
+  const uint64_t pages = core().reader.ReadInode(file)->page_count;
+  uint64_t asked = 0;
+  EXPECT_EQ(*volume().orphans().Recover([&asked] { return ++asked <= 3; }), 0u);
+  const auto inode = core().reader.ReadInode(file);
+  ASSERT_OK(inode);
+  EXPECT_LT(inode->page_count, pages);
+  EXPECT_GT(inode->page_count, 0u);
+  EXPECT_EQ(OrphanCount(), 1u);
+  EXPECT_EQ(Recover(), 1u);
+  EXPECT_EQ(OrphanCount(), 0u);
+  Walk(volume());
+}
+
 TEST_F(OrphansTest, RecoveryStopsWhenTold) {
   MakeFile(kRoot, "file");
   ASSERT_OK(names().Unlink(kRoot, "file"));

@@ -115,6 +115,30 @@ TEST_F(MaintenanceTest, FreeHugePagesGoBackAndAReserveIsKept) {
   WaitUntil([&] { return volume_->core().allocator->Count().host_reserve_pages != 0; });
 }
 
+// A remount, read-only and back.
+TEST_F(MaintenanceTest, OrphansWaitUntilTheMountMayWrite) {
+  const auto orphans = [this] { return volume_->core().allocator->Count().orphans; };
+  for (int i = 0; i < 9; ++i) {
+    const std::string name = "open" + std::to_string(i);
+    Make(name, false);
+    ASSERT_TRUE(volume_->names().Lookup(Volume::kRoot, name));  // keeps it
+    Delete(name);
+  }
+  volume_.reset();
+  MountOptions options;
+  options.pool_path = pool_;
+  auto volume = OpenPool(options);
+  ASSERT_TRUE(volume) << Describe(volume.error());
+  volume_ = std::move(*volume);
+  ASSERT_EQ(orphans(), 9u);
+  may_write_ = false;
+  Start();
+  WaitUntil([&] { return asked_ >= 4; });
+  EXPECT_EQ(orphans(), 9u);
+  may_write_ = true;
+  WaitUntil([&] { return orphans() == 0; });
+}
+
 TEST_F(MaintenanceTest, AMountThatMayNotWriteChangesNothing) {
   may_write_ = false;
   Make("backed", true);
