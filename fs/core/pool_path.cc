@@ -5,6 +5,8 @@
 
 #include <sys/stat.h>
 
+#include <filesystem>
+
 #include <fmt/format.h>
 
 namespace ingot {
@@ -58,6 +60,26 @@ bool IsSamePool(const std::string& one, const std::string& other) {
   }, b{};
   if (stat(one.c_str(), &a) != 0 || stat(other.c_str(), &b) != 0) return false;
   return IsSameFile(a, b) || IsRegionOf(one, a, b) || IsRegionOf(other, b, a);
+}
+
+Result<void> CheckMountpointOf(const PoolPath& pool, const std::string& mountpoint) {
+  struct stat point {};
+  if (pool.directory.empty() || stat(mountpoint.c_str(), &point) != 0) return {};
+  std::error_code error;
+  std::filesystem::path hidden = std::filesystem::canonical(pool.directory, error);
+  if (error) return Failure(error.value(), pool.directory);
+  // From backing/ upwards: the root is its own parent.
+  hidden /= BackingDirectory::kName;
+  for (bool is_root = false; !is_root; hidden = hidden.parent_path()) {
+    is_root = hidden == hidden.parent_path();
+    struct stat status {};
+    if (stat(hidden.c_str(), &status) != 0 || !IsSameFile(status, point)) continue;
+    return Failure(EINVAL, fmt::format("a mount on '{}' would hide the pool itself. Hint: mount it "
+                                       "on a directory elsewhere: mkdir -p /mnt/ingot && ingot "
+                                       "mount {} /mnt/ingot",
+                                       mountpoint, pool.directory));
+  }
+  return {};
 }
 
 Result<void> CheckPoolKind(const PoolPath& pool, const media::Superblock& superblock) {

@@ -30,6 +30,11 @@ Result<PoolPath> ResolvePool(const std::string& path);
 // and its region.
 [[nodiscard]] bool IsSamePool(const std::string& one, const std::string& other);
 
+// A mount there must not hide the pool from fsck, status and the next mount: EINVAL for a directory
+// pool's own directory, its backing/, and whatever directory it lies in, under any name (of a bind
+// mount, too). A directory inside of the pool's may be one.
+Result<void> CheckMountpointOf(const PoolPath& pool, const std::string& mountpoint);
+
 // A region must be named by its directory, and a directory's region must be one: EINVAL.
 Result<void> CheckPoolKind(const PoolPath& pool, const media::Superblock& superblock);
 

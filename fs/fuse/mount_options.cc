@@ -7,10 +7,16 @@
 #include <filesystem>
 #include <fstream>
 
+#include "fs/core/pool_path.h"
+
 namespace ingot {
 namespace {
 
 Result<void> CheckMountpoint(const MountOptions& options) {
+  // What is wrong with the pool's path is said when it is opened.
+  if (const auto pool = ResolvePool(options.pool_path)) {
+    TRY(CheckMountpointOf(*pool, options.mountpoint));
+  }
   const std::string what = "mount point '" + options.mountpoint + "'";
   struct stat status {};
   if (stat(options.mountpoint.c_str(), &status) != 0) return FailureFromErrno(what);

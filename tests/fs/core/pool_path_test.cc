@@ -46,6 +46,30 @@ TEST_F(PoolPathTest, WhateverElseIsItself) {
   }
 }
 
+TEST_F(PoolPathTest, AMountMustNotHideItsPool) {
+  Touch("/pool/region");
+  std::filesystem::create_directories(folder_ + "/pool/backing");
+  std::filesystem::create_directories(folder_ + "/pool/inside");
+  std::filesystem::create_directory(folder_ + "/beside");
+  std::filesystem::create_directory_symlink(folder_ + "/pool", folder_ + "/link");
+  for (const char* name : {"/pool", "/link"}) {
+    const auto pool = ResolvePool(folder_ + name);
+    ASSERT_TRUE(pool) << Describe(pool.error());
+    for (const char* point : {"/pool", "/link", "/link/", "/pool/backing", "/link/backing", "",
+                              "/beside/..", "/beside/../pool/."}) {
+      const auto checked = CheckMountpointOf(*pool, folder_ + point);
+      EXPECT_EQ(checked.error_code(), EINVAL) << name << " on " << point;
+    }
+    EXPECT_EQ(CheckMountpointOf(*pool, "/dev/shm").error_code(), EINVAL);
+    EXPECT_EQ(CheckMountpointOf(*pool, "/").error_code(), EINVAL);
+    for (const char* point : {"/beside", "/pool/inside", "/nothing"}) {
+      EXPECT_TRUE(CheckMountpointOf(*pool, folder_ + point)) << name << " on " << point;
+    }
+  }
+  Touch("/file");
+  EXPECT_TRUE(CheckMountpointOf(PoolPath{folder_ + "/file", ""}, folder_));
+}
+
 TEST_F(PoolPathTest, ADirectoryWithoutAPoolIsRefused) {
   const auto none = ResolvePool(folder_ + "/pool");
   EXPECT_EQ(none.error_code(), ENOENT);
