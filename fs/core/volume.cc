@@ -117,6 +117,14 @@ VolumeStatistics Volume::Statistics() const {
     statistics.free_bytes = shared->free_bytes;
     statistics.available_bytes = shared->available_bytes;
   }
+  // Without new backing files all that comes has to fit into the region, which may be smaller.
+  if (core_->direct.load(std::memory_order_relaxed) != DirectMode::kNever) return statistics;
+  const auto limit = [](uint64_t& bytes, uint64_t pages) {
+    bytes = std::min(bytes, pages * kPageSize);
+  };
+  limit(statistics.total_bytes, counts.total_pages);
+  limit(statistics.free_bytes, counts.free_pages);
+  limit(statistics.available_bytes, available);
   return statistics;
 }
 

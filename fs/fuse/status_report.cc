@@ -109,6 +109,7 @@ void DescribeSpace(JsonText& report, Volume& volume) {
   report.Add("free_inodes", counts.free_inodes);
   Allocator& allocator = *volume.core().allocator;
   const SpaceCounts pages = allocator.Count();
+  report.Add("region_free_bytes", pages.free_pages * kPageSize);  // for all but backed files
   report.Add("bad_bytes", pages.bad_pages * kPageSize);  // neither free nor anybody's
   report.Add("orphans", pages.orphans);
   report.Add("damaged_groups", allocator.damaged_groups());

@@ -213,5 +213,30 @@ TEST_F(HostSpace, StatisticsAreTheHosts) {
   EXPECT_LE(statistics.available_bytes, statistics.free_bytes);
 }
 
+// With a region that is smaller than its host, nothing but the region can be filled.
+TEST_F(HostSpace, WithoutBackingFilesStatisticsAreTheRegions) {
+  EXPECT_GT(volume().Statistics().total_bytes, Count().total_pages * kPageSize) << "the host's";
+  volume().core().direct = DirectMode::kNever;
+  const VolumeStatistics empty = volume().Statistics();
+  EXPECT_EQ(empty.total_bytes, Count().total_pages * kPageSize);
+  EXPECT_EQ(empty.free_bytes, Count().free_pages * kPageSize);
+  EXPECT_EQ(empty.available_bytes, (Count().free_pages - Count().reserve_pages) * kPageSize);
+  uint64_t written = 0;
+  const InodeNumber inode = MakeFile(kRoot, "all");
+  const std::vector<std::byte> piece(uint64_t{1} << 20, std::byte{1});
+  for (;;) {
+    const auto count = data().Write(inode, written, piece, {});
+    if (!count) {
+      EXPECT_EQ(count.error_code(), ENOSPC);
+      break;
+    }
+    written += *count;
+  }
+  EXPECT_FALSE(IsBacked(inode));
+  EXPECT_LE(written, empty.available_bytes);
+  EXPECT_GE(written, empty.available_bytes - empty.available_bytes / 20) << "but for the tree";
+  EXPECT_LT(volume().Statistics().available_bytes, uint64_t{1} << 20);
+}
+
 }  // namespace
 }  // namespace ingot::tests
