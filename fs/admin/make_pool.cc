@@ -84,7 +84,11 @@ Result<void> PrepareFile(const MakePoolOptions& options, NewFile& file, bool& cr
   if (stat(options.path.c_str(), &status) != 0) {
     if (errno != ENOENT) return FailureFromErrno(options.path);
     if (!options.size_bytes.has_value()) {
-      return Failure(ENOENT, "there is no such file. Hint: say how large it is to be: --size 1G");
+      return Failure(ENOENT, fmt::format("there is no such file or directory. Hint: mkdir {0} && "
+                                         "ingot mkfs {0} makes a directory pool, whose large files "
+                                         "can be mapped; ingot mkfs --size 1G {0} a device pool "
+                                         "in one file",
+                                         options.path));
     }
     created = true;
     return file.Create(options.path, RoundDown(*options.size_bytes, kHugePageSize));

@@ -77,7 +77,7 @@ Result<MountRequest> MakeRequest(const MountArguments& options) {
 Result<void> CheckFirst(const MountRequest& request) {
   if (access(request.mount.pool_path.c_str(), F_OK) != 0) {
     if (errno != ENOENT) return FailureFromErrno(request.mount.pool_path);
-    return Failure(ENOENT, fmt::format("there is no such file. Hint: ingot mkfs --size 1G {}",
+    return Failure(ENOENT, fmt::format("there is no such file or directory. Hint: ingot mkfs {}",
                                        request.mount.pool_path));
   }
   if (access("/dev/fuse", F_OK) != 0) {
