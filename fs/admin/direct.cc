@@ -7,6 +7,9 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
+#include <chrono>
+#include <thread>
+
 #include "fs/admin/mounts.h"
 #include "fs/admin/status.h"
 #include "pmemdev/base/descriptor.h"
@@ -45,10 +48,15 @@ Result<void> SetDirect(const std::string& path, bool wanted) {
     TRY(ChangeFlag(file.get(), wanted));
   }
   if (!is_regular || !wanted) return {};
-  // Our own handle is closed by now; it would be one without passthrough.
-  const Json map = TRY(Map(path));
-  if (map.value("direct", false)) return {};
-  return Failure(EAGAIN, "not yet: " + map.value("why_not_direct", std::string("no reason given")));
+  // Our own handle was one without passthrough; the daemon hears of its end some time later.
+  std::string why_not;
+  for (int attempt = 0; attempt < 10; ++attempt) {
+    const Json map = TRY(Map(path));
+    if (map.value("direct", false)) return {};
+    why_not = map.value("why_not_direct", std::string("no reason given"));
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  return Failure(EAGAIN, "not yet: " + why_not);
 }
 
 }  // namespace ingot::admin

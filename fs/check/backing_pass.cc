@@ -25,7 +25,10 @@ Result<void> LoseStoredBackingFile(Context& context, InodeNumber number) {
   if (!context.repairing()) return {};
   media::Inode inode = TRY(context.reader.ReadInodeUnchecked(number));
   if (inode.body_form != media::BodyForm::kBacked) return {};
+  const bool was_counted = (inode.flags & media::kInodeToRecover) != 0;
   LoseBackingFile(inode);
+  const bool is_counted = (inode.flags & media::kInodeToRecover) != 0;
+  if (was_counted && !is_counted) --context.groups[GroupOf(PageOf(number)).value].orphans;
   ++context.fixed;
   return context.writer->WriteInode(inode);
 }

@@ -182,6 +182,7 @@ void BackingFiles::Forget(uint64_t number) {
   const std::lock_guard lock(mutex_);
   open_.erase(number);
   emptied_.erase(number);
+  std::erase_if(cut_, [number](const Cut& cut) { return cut.file->number() == number; });
   const auto found = std::ranges::find(recent_, number, [](const auto& f) { return f->number(); });
   if (found == recent_.end()) return;
   gone = std::move(*found);
@@ -191,6 +192,10 @@ void BackingFiles::Forget(uint64_t number) {
 Result<std::shared_ptr<BackingFile>> BackingFiles::File(uint64_t number) {
   if (auto known = Known(number)) return known;
   Result<std::unique_ptr<BackingFile>> opened = directory_->OpenFile(number);
+  // Another thread was faster, and is trying a lease on it just now.
+  if (opened.error_code() == EAGAIN) {
+    if (auto known = Known(number)) return known;
+  }
   if (!opened) return Unusable(number, opened.error());
   return Remember(std::move(*opened));
 }
@@ -215,36 +220,66 @@ void BackingFiles::Closed(uint64_t number) {
   emptied_.erase(found);
 }
 
-void BackingFiles::NoteCut(const BackingFile& file, uint64_t size_bytes) {
+void BackingFiles::NoteCut(std::shared_ptr<BackingFile> file, uint64_t size_bytes) {
   if (size_bytes % kHugePageSize == 0) return;
-  const Result<struct stat> status = file.Stat();
+  const Result<struct stat> status = file->Stat();
   // (tmpfs says so of its huge pages.)
   const bool has_huge = status && static_cast<uint64_t>(status->st_blksize) >= kHugePageSize;
   if (!has_huge) return;
+  const uint64_t offset = RoundDown(size_bytes, kHugePageSize);
   (void)NoThrow([&]() -> Result<void> {
     const std::lock_guard lock(mutex_);
-    const std::pair cut(file.number(), RoundDown(size_bytes, kHugePageSize));
-    const bool is_known = std::ranges::find(cut_, cut) != cut_.end();
-    if (!is_known && cut_.size() < kMaxCut) cut_.push_back(cut);
+    const bool is_known = std::ranges::any_of(
+        cut_, [&](const Cut& cut) { return cut.file == file && cut.offset == offset; });
+    if (!is_known && cut_.size() < kMaxCut) cut_.push_back({std::move(file), offset});
     return {};
   });
 }
 
 void BackingFiles::CollapseCut() {
-  std::vector<std::pair<uint64_t, uint64_t>> pages;
+  std::vector<Cut> cuts;
   {
     const std::lock_guard lock(mutex_);
-    pages.swap(cut_);
+    cuts.swap(cut_);
   }
-  for (const auto& [number, offset] : pages) {
-    // Deleted, or cut further, since then: nothing to be done.
-    const auto file = directory_->Stat(number) ? File(number) : Failure(ENOENT);
-    if (!file) continue;
-    if (const Result<void> whole = CollapseHugePage(**file, offset); !whole) {
-      log::Info("event=huge_page_split number={} offset={} error={}", number, offset,
-                ErrnoName(whole.error().code));
+  for (Cut& cut : cuts) {
+    const int code = CollapseHugePage(*cut.file, cut.offset).error_code();
+    if (code == 0) continue;
+    // Somebody has it pinned, or memory is short: for a while. EINVAL: it was cut further.
+    const bool may_pass = code == EAGAIN || code == EBUSY || code == ENOMEM;
+    if (may_pass && ++cut.attempts < kMaxAttempts) {
+      const std::lock_guard lock(mutex_);
+      (void)NoThrow([&]() -> Result<void> {
+        cut_.push_back(std::move(cut));
+        return {};
+      });
+      continue;
     }
+    log::Info("event=huge_page_split number={} offset={} error={}", cut.file->number(), cut.offset,
+              ErrnoName(code));
   }
+}
+
+void BackingFiles::NoteTouched(uint64_t number) {
+  const std::lock_guard lock(mutex_);
+  if (!may_demote_) return;
+  const Result<void> noted = NoThrow([&]() -> Result<void> {
+    touched_.insert(number);
+    return {};
+  });
+  may_demote_ = noted.has_value();
+}
+
+bool BackingFiles::IsUntouched(uint64_t number) {
+  const std::lock_guard lock(mutex_);
+  return may_demote_ && !touched_.contains(number);
+}
+
+void BackingFiles::EndDemotion() {
+  std::unordered_set<uint64_t> gone;  // let go after the mutex
+  const std::lock_guard lock(mutex_);
+  may_demote_ = false;
+  gone.swap(touched_);
 }
 
 void BackingFiles::SyncClosed() {

@@ -12,6 +12,7 @@
 #include <memory>
 #include <mutex>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "fs/core/allocator.h"
@@ -85,7 +86,15 @@ class BackingFiles {
   void Closed(uint64_t number);
   // The file was cut at `size_bytes`. A host that uses 2 MiB pages by itself has split the one in
   // which it ends: the next Upkeep makes it one again. Best effort, and forgotten at unmount.
-  void NoteCut(const BackingFile& file, uint64_t size_bytes);
+  void NoteCut(std::shared_ptr<BackingFile> file, uint64_t size_bytes);
+
+  // The kernel's users write to the file past us from now on, so that it may not move under them:
+  // not even once they have closed it, for the kernel may have its pages pinned (rule B9). Before
+  // they can; their handle is counted already.
+  void NoteTouched(uint64_t number);
+  [[nodiscard]] bool IsUntouched(uint64_t number);
+  // Nobody asks IsUntouched() any more in this mount; it says no.
+  void EndDemotion();
 
   // Deletes what no inode has any more, makes that durable, frees the numbers, and fills the spares
   // up. Now and then, and soon after the waker was called. EROFS: nothing was done.
@@ -101,7 +110,8 @@ class BackingFiles {
                Allocator& allocator, BlockReader& reader);
   static constexpr uint32_t kSpares = 16;
   static constexpr size_t kMaxRecent = 64;
-  static constexpr size_t kMaxCut = 1024;
+  static constexpr size_t kMaxCut = 128;
+  static constexpr uint32_t kMaxAttempts = 20;
 
   std::shared_ptr<BackingFile> PopSpare();
   // These want upkeep_mutex_.
@@ -137,7 +147,15 @@ class BackingFiles {
   std::deque<std::shared_ptr<BackingFile>> recent_;
   std::unordered_map<uint64_t, std::shared_ptr<BackingFile>> emptied_;
   std::vector<std::shared_ptr<BackingFile>> to_sync_;
-  std::vector<std::pair<uint64_t, uint64_t>> cut_;  // number and where; up to kMaxCut
+  // A 2 MiB page that a truncation has split, and how often it could not be collapsed.
+  struct Cut {
+    std::shared_ptr<BackingFile> file;
+    uint64_t offset = 0;
+    uint32_t attempts = 0;
+  };
+  std::vector<Cut> cut_;
+  bool may_demote_ = true;
+  std::unordered_set<uint64_t> touched_;  // while may_demote_
 };
 
 }  // namespace ingot

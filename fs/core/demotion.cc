@@ -47,7 +47,6 @@ void TakeTimes(const Attributes& from, media::Inode& inode) {
 
 Result<bool> FileData::Demote(InodeNumber number) {
   if (core_.backing == nullptr) return false;
-  if (core_.direct.load(std::memory_order_relaxed) == DirectMode::kAlways) return false;
   TRY(core_.backing->MakeRoom(/*space=*/false));
   const ExclusiveInodeLocks lock(core_.locks, number);
   if (core_.inodes.IsReferenced(number)) return false;
@@ -58,14 +57,24 @@ Result<bool> FileData::Demote(InodeNumber number) {
                         (inode.flags & kMarks) == media::kInodeMayDemote;
   if (!is_ready) return false;
   const std::shared_ptr<BackingFile> file = TRY(core_.FileOf(inode));
-  const struct stat status = TRY(file->Stat());
-  const bool is_long = static_cast<uint64_t>(status.st_size) > kDirectFromBytes;
+  const bool is_long = static_cast<uint64_t>(TRY(file->Stat()).st_size) > kDirectFromBytes;
   if (is_long || (inode.flags & media::kInodeDax) != 0) {
     TRY(KeepBacked(number));
     return false;
   }
-  if (IsPreallocated(status) || file->IsOpenElsewhere()) return false;
-  TRY(MoveToExtents(inode, *file, status));
+  if (core_.direct.load(std::memory_order_relaxed) == DirectMode::kAlways) return false;
+  if (!core_.backing->IsUntouched(inode.backing_file) || file->IsOpenElsewhere()) return false;
+  // Again: whoever held it until a moment ago may have written.
+  const struct stat status = TRY(file->Stat());
+  if (static_cast<uint64_t>(status.st_size) > kDirectFromBytes || IsPreallocated(status)) {
+    return false;
+  }
+  placement_->reservations().Drop(number);
+  const Result<void> moved = MoveToExtents(inode, *file, status);
+  placement_->reservations().Drop(number);
+  // Then it stays where it is, and the next mount tries again.
+  if (IsShortage(moved.error_code()) || moved.error_code() == EOVERFLOW) return false;
+  if (!moved) return tl::unexpected<Error>(moved.error());
   return true;
 }
 

@@ -163,7 +163,7 @@ class FileData {
   Result<void> Extend(const Change& change, uint64_t size_bytes);
   Result<void> Shrink(const Change& change, uint64_t size_bytes);
   Result<void> FinishTruncation(InodeNumber number);
-  Result<void> MarkShort(const media::Inode& before);
+  void MarkShort(const media::Inode& before);
   // By what `change` says.
   Result<void> KillPrivileges(Transaction& transaction, media::Inode& inode, const Change& change);
   [[nodiscard]] bool HasFileCapability(const media::Inode& inode) const;

@@ -5,6 +5,7 @@
 #include "fs/core/data_placement.h"
 #include "fs/core/file_data.h"
 #include "fs/core/file_parts.h"
+#include "pmemdev/base/log.h"
 
 namespace ingot {
 
@@ -17,10 +18,10 @@ Result<void> FileData::Truncate(InodeNumber number, uint64_t size_bytes, bool ki
   if (inode.body_form == media::BodyForm::kBacked) {
     (void)TRY(DropPrivileges(change, inode));
     auto file = TRY(core_.FileOf(inode));
-    if (size_bytes <= kDirectFromBytes) TRY(MarkShort(inode));
+    if (size_bytes <= kDirectFromBytes) MarkShort(inode);
     TRY(file->Resize(size_bytes));
     if (size_bytes != 0) {
-      core_.backing->NoteCut(*file, size_bytes);
+      core_.backing->NoteCut(std::move(file), size_bytes);
       return {};
     }
     core_.backing->NoteEmptied(std::move(file));
@@ -34,13 +35,20 @@ Result<void> FileData::Truncate(InodeNumber number, uint64_t size_bytes, bool ki
   return Extend(change, size_bytes);
 }
 
-// The next mount may take it back into extents.
-Result<void> FileData::MarkShort(const media::Inode& before) {
-  if ((before.flags & (media::kInodeMayDemote | media::kInodeDax)) != 0) return {};
-  Transaction transaction(*core_.allocator, core_.reader);
-  media::Inode& inode = *TRY(transaction.EditInode(InodeNumber(before.number)));
-  TRY(transaction.MarkToRecover(inode, media::kInodeMayDemote));
-  return transaction.Commit();
+// The next mount may take it back into extents. Without the mark it stays where it is, which harms
+// nobody.
+void FileData::MarkShort(const media::Inode& before) {
+  if ((before.flags & (media::kInodeMayDemote | media::kInodeDax)) != 0) return;
+  const Result<void> marked = NoThrow([&]() -> Result<void> {
+    Transaction transaction(*core_.allocator, core_.reader);
+    media::Inode& inode = *TRY(transaction.EditInode(InodeNumber(before.number)));
+    TRY(transaction.MarkToRecover(inode, media::kInodeMayDemote));
+    return transaction.Commit();
+  });
+  if (!marked) {
+    log::Info("event=not_marked_short inode={} error={}", before.number,
+              ErrnoName(marked.error().code));
+  }
 }
 
 Result<void> FileData::Extend(const Change& change, uint64_t size_bytes) {

@@ -167,6 +167,8 @@ Result<uint64_t> Orphans::Recover(const MayGoOn& may_go_on) {
       next = *page + 1;
     }
   }
+  // From now on files have been in use for a while.
+  if (core_.backing != nullptr && may_go_on()) core_.backing->EndDemotion();
   return recovered;
 }
 

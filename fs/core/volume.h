@@ -18,9 +18,9 @@
 
 namespace ingot {
 
-// Of a directory pool the bytes are the host's (fs/core/shared_space.h), which large files can fill,
-// the rest the region's, where the others lie: inodes are used up where no small file fits. With
-// direct=never the bytes are what fits into the region, too.
+// Of a directory pool the bytes are the host's (fs/core/shared_space.h), which large files can
+// fill, the rest the region's, where the others lie: inodes are used up where no small file fits.
+// With direct=never the bytes are what fits into the region, too.
 struct VolumeStatistics {
   uint64_t total_bytes = 0;
   uint64_t free_bytes = 0;       // includes volatile claims

@@ -59,6 +59,15 @@ bool Maintenance::MayWrite() {
 }
 
 // Held up while the mount is read-only, it goes on where it is written to again.
+// Recovery may have much to move; the rest must not wait for it.
+void Maintenance::KeepUpMeanwhile() {
+  const auto now = std::chrono::steady_clock::now();
+  if (now < next_upkeep_) return;
+  next_upkeep_ = now + kTick;
+  KeepBackingFiles();
+  ReleaseHostSpace();
+}
+
 void Maintenance::RecoverOrphans() {
   if (!has_orphans_ || !MayWrite()) return;
   has_orphans_ = false;
@@ -66,6 +75,7 @@ void Maintenance::RecoverOrphans() {
     return volume_.orphans().Recover([this] {
       const bool may = MayWrite();
       has_orphans_ = has_orphans_ || !may;
+      if (may) KeepUpMeanwhile();
       return may;
     });
   });

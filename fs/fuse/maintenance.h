@@ -30,6 +30,7 @@ class Maintenance {
   Maintenance(Volume& volume, Activity& activity, std::function<bool()> may_write);
   void Run();
   void RecoverOrphans();
+  void KeepUpMeanwhile();
   // Until something is to be done, but not longer than a tick. False: the thread is to end.
   bool SleepUnlessStopped();
   void Wake();
@@ -45,6 +46,7 @@ class Maintenance {
   bool has_orphans_ = true;         // that the last mount left, as far as is known
   uint32_t quiet_ticks_ = 0;        // so long upkeep is left alone, after it failed
   int upkeep_error_ = 0;            // the last one's, 0: it worked
+  std::chrono::steady_clock::time_point next_upkeep_;  // while recovery goes on
   bool can_release_ = true;         // the host takes space back
   std::atomic<bool> stop_{false};
   std::mutex mutex_;

@@ -119,6 +119,7 @@ Result<bool> Passthrough::Decide(Shard& shard, const Attributes& attributes, fus
   if (OpensToMap(file.flags)) shard.mapped.insert(inode.value);
   Entry* const entry = TRY(EntryFor(shard, inode));
   if (entry == nullptr) return false;
+  if (OpensForWriting(file.flags)) volume_.core().backing->NoteTouched(entry->file->number());
   FillReply(file, entry->backing_id);
   ++entry->handles;
   handles_.fetch_add(1);

@@ -136,6 +136,29 @@ TEST_F(Demotion, NotWhatAHandleOrAMappingOfAnEarlierMountHolds) {
   EXPECT_EQ(ReadAll(inode, 10000).substr(0, 10), std::string(10, 'x'));
 }
 
+// Its pages may be pinned, for which no lease tells.
+TEST_F(Demotion, NotWhatWasWrittenPastUsInThisMountNorLater) {
+  const InodeNumber written = MakeBackedWith("written", "bytes");
+  const InodeNumber other = MakeBackedWith("other", "bytes");
+  ReopenPool();
+  backing().NoteTouched(Inode(written).backing_file);
+  EXPECT_EQ(Recover(), 1u);
+  EXPECT_TRUE(IsBacked(written));
+  EXPECT_FALSE(IsBacked(other));
+  const InodeNumber late = MakeBackedWith("late", "bytes");
+  names().Forget(late, 1);
+  EXPECT_EQ(Recover(), 0u) << "once a mount";
+  EXPECT_EQ(Remount(), 2u);
+}
+
+TEST_F(Demotion, LongFilesLoseTheirMarkWhateverTheMode) {
+  const InodeNumber inode = MakeBackedWith("long", Pattern(kMiB + 1));
+  VolumeOptions always;
+  always.direct = DirectMode::kAlways;
+  EXPECT_EQ(Remount(always), 0u);
+  EXPECT_EQ(Marks(inode), 0u);
+}
+
 TEST_F(Demotion, HolesStayAndSoDoesPreallocatedSpace) {
   const InodeNumber sparse = MakeBacked("sparse");
   const std::string text = Pattern(5000);
