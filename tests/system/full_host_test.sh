@@ -24,16 +24,16 @@ mount_here() {
     pid=$("$ingot" status --json "$mnt" | jq -er .mount.pid)
 }
 
-mkdir "$work/host"
-pool=$work/host/pool
-extra_mounts+=("$work/host")
+mkdir "$work/limited"
+pool=$work/limited/pool
+extra_mounts+=("$work/limited")
 for mount_options in '' page_array=dram,atomic; do
-    mount -t tmpfs -o size=64M none "$work/host"
+    mount -t tmpfs -o size=64M none "$work/limited"
     make_pool 1G
     mount_here
     work_on fill
     is_well
-    (($(stat -f -c %a "$work/host") < 1024)) || fail "the host isn't full: nothing was tested"
+    (($(stat -f -c %a "$work/limited") < 1024)) || fail "the host isn't full: nothing was tested"
     work_on verify
     umount_pool
     check_pool
@@ -48,22 +48,53 @@ for mount_options in '' page_array=dram,atomic; do
     work_on empty
     is_well
     # Once the host has space again, so has the pool.
-    mount -o remount,size=256M "$work/host"
+    mount -o remount,size=256M "$work/limited"
     head -c 128M /dev/zero >"$mnt/large" || fail "no space on a larger host"
     umount_pool
     check_pool
-    umount "$work/host"
+    umount "$work/limited"
 done
+
+# A directory pool: large files are the host's own, and share its space with the region.
+INGOT_TEST_POOL=directory
+for mount_options in direct=auto direct=always direct=never; do
+    make_pool 96M
+    mount_here
+    work_on fill
+    is_well
+    (($(stat -f -c %a "$pool") < 1024)) || fail "the host isn't full: nothing was tested"
+    work_on verify
+    umount_pool
+    check_pool
+    mount_here
+    work_on verify
+    work_on overwrite
+    is_well
+    umount_pool
+    check_pool
+    mount_here
+    work_on empty
+    is_well
+    mount -o remount,size=256M "$pool"
+    # The region stays as large as the host was: what isn't backed must fit into it.
+    if [[ $mount_options == *never* ]]; then size=64M; else size=128M; fi
+    head -c $size /dev/zero >"$mnt/large" || fail "larger host, options '$mount_options'"
+    umount_pool
+    check_pool
+    remove_pool
+done
+INGOT_TEST_POOL=
+pool=$work/limited/pool
 
 # Full from the very first mount on.
 mount_options=
-mount -t tmpfs -o size=32M none "$work/host"
+mount -t tmpfs -o size=32M none "$work/limited"
 make_pool 1G
-head -c 100M /dev/zero >"$work/host/filler" 2>/dev/null || true
+head -c 100M /dev/zero >"$work/limited/filler" 2>/dev/null || true
 mount_here
 if head -c 8M /dev/zero 2>/dev/null >"$mnt/file"; then fail "8 MiB on a full host"; fi
 is_well
-rm "$work/host/filler"
+rm "$work/limited/filler"
 head -c 8M /dev/zero >"$mnt/file" || fail "no space beside a removed file"
 umount_pool
 check_pool
