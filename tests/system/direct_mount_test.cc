@@ -14,6 +14,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/fsck_assert.h"
 #include "tests/support/test_region.h"
 #include "tests/system/hosted_mount.h"
 #include "tests/system/mapped_file.h"
@@ -45,6 +46,14 @@ class DirectMount : public testing::Test {
     mount_ = std::move(*mount);
     const std::string why_not = mount_->session().passthrough()->WhyNot();
     if (!why_not.empty()) GTEST_SKIP() << why_not;
+  }
+
+  void TearDown() override {
+    if (mount_ == nullptr) return;
+    mount_->Unmount();
+    auto directory = BackingDirectory::Open(host_.path(), TestFormatOptions().uuid, true);
+    ASSERT_TRUE(directory) << Describe(directory.error());
+    EXPECT_FSCK_CLEAN(mount_->volume().device(), directory->get());
   }
 
   std::string Path(const std::string& name) { return mount_->path() + "/" + name; }

@@ -150,8 +150,12 @@ void OnHostAndMount::TearDown() {
   if (!is_mount() || !pool_->why_not().empty()) return;
   ASSERT_TRUE(pool_->Unmount());
   EXPECT_TRUE(pool_->IsClean());
-  // Warnings and worse: nothing that these tests do is one.
-  EXPECT_EQ(pool_->Log(), "");
+  // Warnings and worse: nothing that these tests do is one, but that a file stays in extents for
+  // the time being, on a full host or without a name and in many pieces.
+  std::istringstream log(pool_->Log());
+  for (std::string line; std::getline(log, line);) {
+    EXPECT_NE(line.find(" event=not_promoted "), std::string::npos) << line;
+  }
 }
 
 int OnHostAndMount::Create(const std::string& name, uint64_t size_bytes) const {
