@@ -63,7 +63,7 @@ kill_daemon() {
 }
 # wait_for TEXT FILE PID: until the process has written it.
 wait_for() {
-    until grep -q "$1" "$2"; do
+    until grep -qs "$1" "$2"; do
         if ! kill -0 "$3" 2>/dev/null; then fail "no '$1': $(tail -n 5 "$2")"; fi
         sleep 0.02
     done
@@ -156,7 +156,7 @@ SQL
 }
 
 test_rocksdb() {
-    local keys=80000 file
+    local keys=50000 file
     local -a bench=(db_bench --db="$mnt/rocks" --num="$keys" --value_size=400 --mmap_read=1
         --mmap_write=1 --compression_type=none --verify_checksum=1 --disable_wal=0)
     # Stopped between its parts, to be looked at.
