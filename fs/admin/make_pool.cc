@@ -70,9 +70,8 @@ Result<void> CheckKind(const struct stat& status) {
   if (S_ISREG(status.st_mode) || S_ISCHR(status.st_mode)) return {};
   if (S_ISBLK(status.st_mode)) {
     return Failure(EINVAL,
-                   "a block device can't be mapped directly; a pool is a regular file, a directory "
-                   "or a devdax device. Hint: make a filesystem with DAX on it and the pool in a "
-                   "directory, or reconfigure the namespace: ndctl create-namespace -m devdax");
+                   "a block device is prepared for a pool first. Hint: ingot mkfs --format, which "
+                   "makes a filesystem and the pool in it");
   }
   return Failure(EINVAL, "a pool is a regular file, a directory or a devdax device");
 }
@@ -145,17 +144,6 @@ Result<void> SyncNewFile(const std::string& path) {
   return {};
 }
 
-Result<void> CheckLabel(const std::string& label) {
-  if (label.size() >= sizeof(media::Superblock::label)) {
-    return Failure(EINVAL, "a label has at most 31 bytes");
-  }
-  const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; };
-  if (std::ranges::any_of(label, is_control)) {
-    return Failure(EINVAL, "a label can't have control characters");
-  }
-  return {};
-}
-
 // Made anew as a device pool, it would leave the files of the old one behind.
 Result<void> RefuseRegion(const Mapping& mapping, const std::string& path) {
   const Result<SuperblockScan> scan = ReadSuperblocksUnchecked(mapping);
@@ -169,6 +157,17 @@ Result<void> RefuseRegion(const Mapping& mapping, const std::string& path) {
 }
 
 }  // namespace
+
+Result<void> CheckLabel(const std::string& label) {
+  if (label.size() >= sizeof(media::Superblock::label)) {
+    return Failure(EINVAL, "a label has at most 31 bytes");
+  }
+  const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; };
+  if (std::ranges::any_of(label, is_control)) {
+    return Failure(EINVAL, "a label can't have control characters");
+  }
+  return {};
+}
 
 Result<void> CheckPoolSize(uint64_t size_bytes) {
   if (size_bytes < Geometry::kMinRegionSize) {

@@ -37,6 +37,10 @@ struct MadePool {
 // pool's, which is left alone; EOPNOTSUPP: its host can't keep files sparse, and no size was given.
 Result<MadePool> MakePool(const MakePoolOptions& options);
 
+// EINVAL: too long, or not fit to be printed. ENOSPC, EFBIG: no pool has that size.
+Result<void> CheckLabel(const std::string& label);
+Result<void> CheckPoolSize(uint64_t size_bytes);
+
 // "d94b7b4e-1c2d-..." to bytes. EINVAL: not a UUID, or the zero one.
 Result<media::Uuid> ParseUuid(std::string_view text);
 

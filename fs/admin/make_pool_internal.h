@@ -13,9 +13,6 @@
 
 namespace ingot::admin {
 
-// ENOSPC, EFBIG: no pool has that size.
-Result<void> CheckPoolSize(uint64_t size_bytes);
-
 // Mapping::Open of a file or device that nobody uses. EBUSY says who does.
 Result<std::unique_ptr<Mapping>> MapLocked(const std::string& path);
 

@@ -91,15 +91,16 @@ Result<std::optional<std::string>> ProbeDescriptor(int fd) {
 }
 
 // No signature that anybody knows, and bytes all the same: somebody's data.
-Result<bool> HasBytes(const Mapping& mapping, uint64_t begin, uint64_t end) {
+// `mapping`: of what can't be read by its descriptor; else not through it, which would make a host
+// fill its holes.
+Result<bool> HasBytes(int fd, const Mapping* mapping, uint64_t begin, uint64_t end) {
   std::vector<std::byte> buffer(std::min<uint64_t>(end - begin, kHugePageSize));
   for (uint64_t at = begin; at < end; at += buffer.size()) {
     const std::span<std::byte> part =
         std::span(buffer).first(std::min<uint64_t>(buffer.size(), end - at));
-    if (mapping.medium() == Medium::kDevDax) {
-      TRY(mapping.Read(MediaOffset(at), part));
-    } else if (pread(mapping.fd(), part.data(), part.size(), static_cast<off_t>(at)) < 0) {
-      // Not through the mapping, which would make the host fill its holes.
+    if (mapping != nullptr) {
+      TRY(mapping->Read(MediaOffset(at), part));
+    } else if (pread(fd, part.data(), part.size(), static_cast<off_t>(at)) < 0) {
       return FailureFromErrno("reading it");
     }
     if (std::ranges::any_of(part, [](std::byte byte) { return byte != std::byte{0}; })) return true;
@@ -107,11 +108,12 @@ Result<bool> HasBytes(const Mapping& mapping, uint64_t begin, uint64_t end) {
   return false;
 }
 
-Result<std::optional<std::string>> FindUnknown(const Mapping& mapping) {
-  const uint64_t size = mapping.size_bytes();
+// `has_bytes(begin, end)` looks.
+template <typename HasBytesIn>
+Result<std::optional<std::string>> FindUnknown(uint64_t size, HasBytesIn&& has_bytes) {
   const uint64_t front = std::min(size, kHugePageSize);
-  const bool found = TRY(HasBytes(mapping, 0, front)) ||
-                     TRY(HasBytes(mapping, std::max(front, size - kHugePageSize), size));
+  const bool found = TRY(has_bytes(uint64_t{0}, front)) ||
+                     TRY(has_bytes(std::max(front, size - kHugePageSize), size));
   return found ? std::optional<std::string>("data of an unknown kind") : std::nullopt;
 }
 
@@ -130,8 +132,40 @@ Result<std::optional<std::string>> FindContent(const Mapping& mapping) {
   const int fd = is_device ? TRY(CopyEnds(mapping)) : mapping.fd();
   Result<std::optional<std::string>> found = ProbeDescriptor(fd);
   if (is_device) close(fd);
-  if (found && !*found) return FindUnknown(mapping);
-  return found;
+  if (!found || *found) return found;
+  return FindUnknown(mapping.size_bytes(), [&](uint64_t begin, uint64_t end) {
+    return HasBytes(mapping.fd(), is_device ? &mapping : nullptr, begin, end);
+  });
+}
+
+Result<std::optional<std::string>> FindDeviceContent(int fd, uint64_t size_bytes) {
+  Result<std::optional<std::string>> found = ProbeDescriptor(fd);
+  if (!found || *found) return found;
+  return FindUnknown(size_bytes, [fd](uint64_t begin, uint64_t end) {
+    return HasBytes(fd, nullptr, begin, end);
+  });
+}
+
+Result<void> WipeSignatures(int fd) {
+  const Probe probe(blkid_new_probe());
+  if (probe == nullptr) return Failure(ENOMEM, "libblkid");
+  if (blkid_probe_set_device(probe.get(), fd, 0, 0) != 0) {
+    return Failure(EIO, "libblkid can't read it");
+  }
+  blkid_probe_enable_superblocks(probe.get(), 1);
+  blkid_probe_set_superblocks_flags(probe.get(), BLKID_SUBLKS_MAGIC | BLKID_SUBLKS_TYPE |
+                                                     BLKID_SUBLKS_BADCSUM);
+  blkid_probe_enable_partitions(probe.get(), 1);
+  blkid_probe_set_partitions_flags(probe.get(), BLKID_PARTS_MAGIC);
+  while (blkid_do_probe(probe.get()) == 0) {
+    if (blkid_do_wipe(probe.get(), 0) != 0) return Failure(EIO, "wiping its old signatures");
+  }
+  // Also what libblkid doesn't know.
+  const std::vector<std::byte> zeros(kHugePageSize / 2);
+  if (pwrite(fd, zeros.data(), zeros.size(), 0) != static_cast<ssize_t>(zeros.size())) {
+    return FailureFromErrno("writing to it");
+  }
+  return fsync(fd) == 0 ? Result<void>() : FailureFromErrno("fsync");
 }
 
 std::optional<std::string> FindLoopDevice(const std::string& path) {

@@ -30,11 +30,26 @@ Result<Json> ReadJsonAttribute(const std::string& path, const char* name) {
   return json;
 }
 
+// What the pool's own host filesystem is and can; of prepared block devices.
+void AddHost(Json& json, const std::string& device) {
+  struct stat status {};
+  if (stat(device.c_str(), &status) != 0 || !S_ISBLK(status.st_mode)) return;
+  const auto found = ReadHostDevice(device);
+  if (!found || !*found) return;
+  const bool dax = DeviceOffersDax(device);
+  Json host{{"filesystem", NameOf((*found)->kind)}, {"uuid", (*found)->uuid}, {"dax", dax}};
+  if (!dax) {
+    host["lost"] = "the device has no DAX: mappings share the host's page cache, in 4 KiB pages";
+  }
+  json["host"] = std::move(host);
+}
+
 Result<Json> StatusOfMount(const MountEntry& mount) {
   Json json{{"pool", mount.source}, {"mounted", true}, {"mountpoint", mount.mountpoint}};
   const Json answer = TRY(ReadJsonAttribute(mount.mountpoint, kStatusAttribute));
   if (!answer.is_object()) return Failure(EPROTO, "the daemon's answer is no object");
   json.update(answer);
+  AddHost(json, mount.source);
   return json;
 }
 
@@ -105,6 +120,7 @@ Result<Json> StatusOfPool(const std::string& path) {
   TRY(CheckPoolKind(pool, device->superblock()));
   const std::unique_ptr<Allocator> allocator = TRY(Allocator::Open(*device));
   Json json{{"pool", path}, {"mounted", false}, {"in_use", in_use}};
+  AddHost(json, path);
   json["device"] = DescribeDevice(*device);
   json["space"] = TRY(DescribeSpace(*allocator, !pool.directory.empty()));
   json["journal"] = DescribeJournal(device->replay_report());

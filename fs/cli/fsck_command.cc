@@ -8,9 +8,11 @@
 #include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <optional>
 
 #include <fmt/format.h>
 
+#include "fs/admin/host_check.h"
 #include "fs/admin/mounts.h"
 #include "fs/admin/restore_superblocks.h"
 #include "fs/check/check.h"
@@ -46,6 +48,8 @@ struct Outcome {
   CheckReport report;
   CheckMode mode = CheckMode::kReport;
   std::string mountpoint;  // empty: not mounted
+  // Of the filesystem below, if the pool has one of its own.
+  std::optional<admin::HostCheckReport> host;
 };
 
 void SayCancelled(int) {
@@ -74,6 +78,41 @@ MappingOptions ReportMapping(const PoolPath& pool, bool mounted) {
 void Say(const FsckArguments& options, const std::string& text) {
   std::FILE* const stream = options.json ? stderr : stdout;
   std::fputs(fmt::format("{}: {}\n", options.pool, text).c_str(), stream);
+}
+
+void SayLines(const FsckArguments& options, const std::string& program, std::string_view text) {
+  while (!text.empty()) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    if (end != 0) Say(options, fmt::format("{}: {}", program, text.substr(0, end)));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+}
+
+// The filesystem below the pool, if it has one of its own that nobody uses. What can't be trusted
+// after it is no place to repair a pool in.
+Result<std::optional<admin::HostCheckReport>> CheckHostFirst(const FsckArguments& options) {
+  struct stat status {};
+  if (stat(options.pool.c_str(), &status) != 0 || !S_ISBLK(status.st_mode)) return std::nullopt;
+  const std::optional<HostDevice> host = TRY(ReadHostDevice(options.pool));
+  if (!host || !host->has_pool()) return std::nullopt;
+  const FsckFlags& flags = options.flags;
+  const bool writes = flags.yes || flags.preen;
+  const admin::HostCheckMode mode = flags.yes     ? admin::HostCheckMode::kRepair
+                                    : flags.preen ? admin::HostCheckMode::kPreen
+                                                  : admin::HostCheckMode::kReport;
+  Result<admin::HostCheckReport> report = admin::CheckHost(options.pool, host->kind, mode);
+  if (!report && report.error_code() == EBUSY && !writes) {
+    Say(options, fmt::format("the {} filesystem is not checked: {}", NameOf(host->kind),
+                             report.error().context));
+    return std::nullopt;
+  }
+  if (!report) return tl::unexpected<Error>(std::move(report).error());
+  if (report->exit_code != 0 || options.verbose) SayLines(options, report->program, report->output);
+  if (!writes || (report->exit_code & ~kFsckCorrected) == 0) return std::move(*report);
+  const bool is_failure = (report->exit_code & kFsckFailure) != 0;
+  return Failure(is_failure ? EIO : EUCLEAN,
+                 fmt::format("{} left errors in the {} filesystem below the pool", report->program,
+                             NameOf(host->kind)));
 }
 
 Result<void> RestoreFirst(const FsckArguments& options) {
@@ -113,12 +152,13 @@ Result<Outcome> CheckOnce(const FsckArguments& options, CheckMode mode,
                                  : fmt::format("{} (round {})", now.pass, now.round),
                   now.done, now.total);
   };
-  const PoolPath pool = TRY(ResolvePool(options.pool));
+  const HostUse use = mode == CheckMode::kRepair ? HostUse::kWrite : HostUse::kLook;
+  const PoolPath pool = TRY(ResolveWhenFree(options.pool, use));
   const bool mounted = !mountpoint.empty();
   const MappingOptions mapping_options =
       mode == CheckMode::kRepair ? MappingOptions() : ReportMapping(pool, mounted);
   auto mapping = mounted ? Mapping::Open(pool.region, mapping_options)
-                         : OpenMappingWhenFree(options.pool, mapping_options);
+                         : OpenMappingWhenFree(options.pool, pool, mapping_options);
   if (mapping.error_code() == EBUSY && mode == CheckMode::kReport) {
     // Mounted where it can't be seen from here: in another namespace, or under another name.
     Say(options, mapping.error().context + ": checked read-only; what is being changed may look "
@@ -128,9 +168,20 @@ Result<Outcome> CheckOnce(const FsckArguments& options, CheckMode mode,
   std::unique_ptr<Mapping> opened = TRY(std::move(mapping));
   const auto directory = TRY(OpenDirectoryOf(pool, *opened, mode == CheckMode::kReport));
   check_options.directory = directory.get();
-  Outcome outcome{TRY(check::CheckPool(std::move(opened), check_options)), mode, mountpoint};
+  Outcome outcome{TRY(check::CheckPool(std::move(opened), check_options)), mode, mountpoint, {}};
   progress.Clear();
   return outcome;
+}
+
+Result<Outcome> CheckPool(const FsckArguments& options, const std::string& mountpoint) {
+  const FsckFlags& flags = options.flags;
+  if (flags.superblock && !flags.no) TRY(RestoreFirst(options));
+  ProgressLine progress(options.progress_fd.empty() ? -1 : std::atoi(options.progress_fd.c_str()));
+  if (flags.yes) return CheckOnce(options, CheckMode::kRepair, mountpoint, progress);
+  Outcome report = TRY(CheckOnce(options, CheckMode::kReport, mountpoint, progress));
+  const bool to_do = !report.report.clean() || report.report.needs_recovery;
+  if (!flags.preen || !to_do || !IsSafeToRepair(report.report)) return report;
+  return CheckOnce(options, CheckMode::kRepair, mountpoint, progress);
 }
 
 Result<Outcome> RunCheck(const FsckArguments& options) {
@@ -147,13 +198,11 @@ Result<Outcome> RunCheck(const FsckArguments& options) {
                              "damaged",
                              mountpoint));
   }
-  if (flags.superblock && !flags.no) TRY(RestoreFirst(options));
-  ProgressLine progress(options.progress_fd.empty() ? -1 : std::atoi(options.progress_fd.c_str()));
-  if (flags.yes) return CheckOnce(options, CheckMode::kRepair, mountpoint, progress);
-  Outcome report = TRY(CheckOnce(options, CheckMode::kReport, mountpoint, progress));
-  const bool to_do = !report.report.clean() || report.report.needs_recovery;
-  if (!flags.preen || !to_do || !IsSafeToRepair(report.report)) return report;
-  return CheckOnce(options, CheckMode::kRepair, mountpoint, progress);
+  std::optional<admin::HostCheckReport> host;
+  if (mountpoint.empty()) host = TRY(CheckHostFirst(options));
+  Outcome outcome = TRY(CheckPool(options, mountpoint));
+  outcome.host = std::move(host);
+  return outcome;
 }
 
 void PrintText(const FsckArguments& options, const Outcome& outcome) {
@@ -193,10 +242,15 @@ int RunFsck(const FsckArguments& options) {
     PrintError(doing, outcome.error());
     return outcome.error_code() == EUCLEAN ? kFsckUncorrected : kFsckFailure;
   }
-  const int exit_code = FsckExitCode(outcome->report, outcome->mode);
+  int exit_code = FsckExitCode(outcome->report, outcome->mode);
+  if (outcome->host) exit_code |= outcome->host->exit_code;
   if (options.json) {
     Json json{{"pool", options.pool}, {"mounted", !outcome->mountpoint.empty()},
               {"exit_code", exit_code}};
+    if (outcome->host) {
+      json["host"] = {{"program", outcome->host->program},
+                      {"exit_code", outcome->host->exit_code}};
+    }
     json.update(Json(check::ToJson(outcome->report)));
     Print(json, true);
   } else {
@@ -233,7 +287,8 @@ std::vector<std::string> RewriteFsckArguments(std::vector<std::string> arguments
 
 Action SetUpFsck(CLI::App& app) {
   auto options = std::make_shared<FsckArguments>();
-  app.add_option("pool", options->pool, "pool: a file, a devdax device or a directory")
+  app.add_option("pool", options->pool,
+                 "pool: a file, a directory, a devdax device or a prepared block device")
       ->required()
       ->type_name("POOL");
   app.add_flag("-n", options->flags.no, "report, change nothing (so without any flag as well)");

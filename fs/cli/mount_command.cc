@@ -140,7 +140,8 @@ int RunMount(const MountArguments& options) {
 Action SetUpMount(CLI::App& app) {
   auto options = std::make_shared<MountArguments>();
   options->from_mount8 = app.get_name().starts_with("mount.");
-  app.add_option("pool", options->pool, "pool: a file, a devdax device or a directory")
+  app.add_option("pool", options->pool,
+                 "pool: a file, a directory, a devdax device or a prepared block device")
       ->required()
       ->type_name("POOL");
   app.add_option("directory", options->directory, "mount point, an empty directory")

@@ -17,7 +17,8 @@ std::string RegionOf(const std::string& directory) {
 }
 
 bool IsSameFile(const struct stat& a, const struct stat& b) {
-  if (S_ISCHR(a.st_mode) && S_ISCHR(b.st_mode)) return a.st_rdev == b.st_rdev;
+  const bool are_devices = S_ISCHR(a.st_mode) || S_ISBLK(a.st_mode);
+  if (are_devices && (a.st_mode & S_IFMT) == (b.st_mode & S_IFMT)) return a.st_rdev == b.st_rdev;
   return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
@@ -28,12 +29,9 @@ bool IsRegionOf(const std::string& directory, const struct stat& status, const s
          lstat(RegionOf(directory).c_str(), &region) == 0 && IsSameFile(region, file);
 }
 
-}  // namespace
-
-Result<PoolPath> ResolvePool(const std::string& path) {
-  struct stat status {};
-  if (stat(path.c_str(), &status) != 0 || !S_ISDIR(status.st_mode)) return PoolPath{path, {}};
+Result<PoolPath> ResolveDirectory(const std::string& path) {
   PoolPath pool{RegionOf(path), path};
+  struct stat status {};
   if (lstat(pool.region.c_str(), &status) != 0) {
     if (errno != ENOENT) return FailureFromErrno(pool.region);
     const std::string backing = path + "/" + BackingDirectory::kName;
@@ -52,6 +50,39 @@ Result<PoolPath> ResolvePool(const std::string& path) {
                                        pool.region));
   }
   return pool;
+}
+
+Result<PoolPath> ResolveBlockDevice(const std::string& path, HostUse use) {
+  const std::optional<HostDevice> found = TRY(ReadHostDevice(path));
+  if (!found || !found->has_pool()) {
+    return Failure(EINVAL,
+                   fmt::format("this block device was not prepared for a pool, or not to the "
+                               "end{}. Hint: ingot mkfs --format {}",
+                               found ? fmt::format("; it holds an {} filesystem",
+                                                   NameOf(found->kind))
+                                     : "",
+                               path));
+  }
+  auto host = std::make_shared<HostMount>(
+      TRY(HostMount::Open(path, found->kind, use, DeviceOffersDax(path))));
+  Result<PoolPath> pool = ResolveDirectory(host->path());
+  if (!pool) {
+    return Failure(pool.error_code() == ENOENT ? EUCLEAN : pool.error_code(),
+                   "the region of its pool is missing. Hint: restore it from a copy, or begin "
+                   "anew: ingot mkfs --format --force " + path);
+  }
+  pool->host = std::move(host);
+  return pool;
+}
+
+}  // namespace
+
+Result<PoolPath> ResolvePool(const std::string& path, HostUse use) {
+  struct stat status {};
+  if (stat(path.c_str(), &status) != 0) return PoolPath{path, {}};
+  if (S_ISDIR(status.st_mode)) return ResolveDirectory(path);
+  if (S_ISBLK(status.st_mode)) return ResolveBlockDevice(path, use);
+  return PoolPath{path, {}};
 }
 
 bool IsSamePool(const std::string& one, const std::string& other) {

@@ -31,9 +31,11 @@ Result<void> CheckMountpoint(const MountOptions& options) {
   return {};
 }
 
+// A block device has one on it, or can't be mounted.
 bool IsDirectoryPool(const std::string& pool_path) {
   struct stat status {};
-  return stat(pool_path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+  if (stat(pool_path.c_str(), &status) != 0) return false;
+  return S_ISDIR(status.st_mode) || S_ISBLK(status.st_mode);
 }
 
 }  // namespace

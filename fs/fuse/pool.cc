@@ -35,47 +35,73 @@ std::string MountpointOf(const std::string& pool_path) {
   return found;
 }
 
-Result<std::unique_ptr<Mapping>> OpenMappingWhenFree(const std::string& pool_path,
-                                                     const MappingOptions& options,
-                                                     std::chrono::milliseconds wait) {
-  const PoolPath pool = TRY(ResolvePool(pool_path));
+namespace {
+
+// What `open` gives; on EBUSY again, until it is clear that nobody is about to let go.
+template <typename Open>
+auto WhenFree(const std::string& pool_path, std::chrono::milliseconds wait, Open&& open)
+    -> decltype(open()) {
   const auto end = std::chrono::steady_clock::now() + wait;
   for (;;) {
-    auto mapping = Mapping::Open(pool.region, options);
-    if (mapping || mapping.error().code != EBUSY) return mapping;
+    auto opened = open();
+    if (opened || opened.error().code != EBUSY) return opened;
     const std::string mountpoint = MountpointOf(pool_path);
     if (!mountpoint.empty()) {
-      return Failure(EBUSY, mapping.error().context + ", mounted on " + mountpoint);
+      return Failure(EBUSY, opened.error().context + ", mounted on " + mountpoint);
     }
-    if (std::chrono::steady_clock::now() >= end) return mapping;
+    if (std::chrono::steady_clock::now() >= end) return opened;
     std::this_thread::sleep_for(kPollEvery);
   }
 }
 
+}  // namespace
+
+Result<PoolPath> ResolveWhenFree(const std::string& pool_path, HostUse use,
+                                 std::chrono::milliseconds wait) {
+  return WhenFree(pool_path, wait, [&] { return ResolvePool(pool_path, use); });
+}
+
+Result<std::unique_ptr<Mapping>> OpenMappingWhenFree(const std::string& pool_path,
+                                                     const PoolPath& pool,
+                                                     const MappingOptions& options,
+                                                     std::chrono::milliseconds wait) {
+  return WhenFree(pool_path, wait, [&] { return Mapping::Open(pool.region, options); });
+}
+
+Result<std::unique_ptr<Mapping>> OpenMappingWhenFree(const std::string& pool_path,
+                                                     const MappingOptions& options,
+                                                     std::chrono::milliseconds wait) {
+  const HostUse use =
+      options.read_only || options.private_copy ? HostUse::kLook : HostUse::kWrite;
+  const PoolPath pool = TRY(ResolveWhenFree(pool_path, use, wait));
+  return OpenMappingWhenFree(pool_path, pool, options, wait);
+}
+
 namespace {
 
-Result<std::unique_ptr<Device>> OpenDevice(const MountOptions& options,
+Result<std::unique_ptr<Device>> OpenDevice(const MountOptions& options, const PoolPath& pool,
                                            const MappingOptions& mapping_options) {
   DeviceOptions device_options;
   device_options.mapping = mapping_options;
   device_options.page_array = options.page_array;
   device_options.page_array_budget_bytes = options.page_array_budget_bytes;
-  auto mapping = TRY(OpenMappingWhenFree(options.pool_path, mapping_options));
+  auto mapping = TRY(OpenMappingWhenFree(options.pool_path, pool, mapping_options));
   return Device::Open(std::move(mapping), device_options);
 }
 
 // A read-only mapping can't be recovered, and without that it may show half a transaction. So the
 // recovery is done in a copy-on-write mapping, which keeps the pool as it is; devdax has no such
 // thing and is recovered for real, as ext4 and xfs do on a read-only mount.
-Result<std::unique_ptr<Device>> OpenRecovered(const MountOptions& options, Medium medium) {
+Result<std::unique_ptr<Device>> OpenRecovered(const MountOptions& options, const PoolPath& pool,
+                                              Medium medium) {
   MappingOptions mapping_options;
   if (medium != Medium::kDevDax) {
     mapping_options.private_copy = true;
-    return OpenDevice(options, mapping_options);
+    return OpenDevice(options, pool, mapping_options);
   }
-  TRY(OpenDevice(options, mapping_options));
+  TRY(OpenDevice(options, pool, mapping_options));
   mapping_options.read_only = true;
-  return OpenDevice(options, mapping_options);
+  return OpenDevice(options, pool, mapping_options);
 }
 
 }  // namespace
@@ -83,17 +109,18 @@ Result<std::unique_ptr<Device>> OpenRecovered(const MountOptions& options, Mediu
 Result<std::unique_ptr<Volume>> OpenPool(const MountOptions& options) {
   MappingOptions mapping_options;
   mapping_options.read_only = options.volume.read_only;
-  auto device = TRY(OpenDevice(options, mapping_options));
+  const HostUse use = options.volume.read_only ? HostUse::kRead : HostUse::kWrite;
+  const PoolPath pool = TRY(ResolveWhenFree(options.pool_path, use));
+  auto device = TRY(OpenDevice(options, pool, mapping_options));
   const ReplayReport waiting = device->replay_report();
   if (waiting.unreadable_lanes != 0) {
     log::Warning("pool: journal lanes are unreadable, lanes={}", waiting.unreadable_lanes);
   } else if (mapping_options.read_only && waiting.valid_lanes != 0) {
     const Medium medium = device->mapping().medium();
     device.reset();
-    device = TRY(OpenRecovered(options, medium));
+    device = TRY(OpenRecovered(options, pool, medium));
   }
   // What the kernel may write to past the daemon is opened for writing only if the volume is.
-  const PoolPath pool = TRY(ResolvePool(options.pool_path));
   auto directory =
       TRY(OpenBackingDirectory(pool, device->superblock(), options.volume.read_only));
   return Volume::Open(std::move(device), options.volume, std::move(directory));

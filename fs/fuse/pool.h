@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 
+#include "fs/core/pool_path.h"
 #include "fs/core/volume.h"
 #include "fs/fuse/mount_options.h"
 
@@ -21,8 +22,18 @@ inline constexpr std::chrono::seconds kPoolWait{10};
 // daemon did not end within kPoolWait.
 Result<std::unique_ptr<Volume>> OpenPool(const MountOptions& options);
 
-// Mapping::Open of the pool's region, waiting for the daemon of a mount that is gone. For fsck and
-// others as well.
+// ResolvePool, waiting in the same way where the pool's device is in use. For fsck and others as
+// well.
+Result<PoolPath> ResolveWhenFree(const std::string& pool_path, HostUse use,
+                                 std::chrono::milliseconds wait = kPoolWait);
+
+// Mapping::Open of the region of `pool`, which people call `pool_path`, waiting for the daemon of a
+// mount that is gone.
+Result<std::unique_ptr<Mapping>> OpenMappingWhenFree(const std::string& pool_path,
+                                                     const PoolPath& pool,
+                                                     const MappingOptions& options,
+                                                     std::chrono::milliseconds wait = kPoolWait);
+// The same of a pool that is yet to be resolved.
 Result<std::unique_ptr<Mapping>> OpenMappingWhenFree(const std::string& pool_path,
                                                      const MappingOptions& options,
                                                      std::chrono::milliseconds wait = kPoolWait);

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Flags and exit codes of two programs. e2fsck replays its journal by itself; xfs_repair wants a
+// mount to do it.
+#include "fs/admin/host_check.h"
+
+#include <fmt/format.h>
+
+#include "fs/admin/host_claim.h"
+#include "fs/admin/run_program.h"
+
+namespace ingot::admin {
+namespace {
+
+constexpr int kCorrected = 1;
+constexpr int kUncorrected = 4;
+constexpr int kFailure = 8;
+
+Result<HostCheckReport> CheckExt4(const std::string& device, HostCheckMode mode) {
+  const std::string program = TRY(FindProgram("e2fsck", "e2fsprogs"));
+  const char* const flag = mode == HostCheckMode::kReport  ? "-n"
+                           : mode == HostCheckMode::kPreen ? "-p"
+                                                           : "-y";
+  ProgramEnd end = TRY(RunProgram({program, "-f", flag, device}));
+  // 2 asks for a reboot, which is for root filesystems; 32 is a signal's.
+  int code = end.exit_code;
+  if (code >= 64) code = kFailure;
+  if ((code & 2) != 0) code = (code & ~2) | kCorrected;
+  return HostCheckReport{"e2fsck", code, std::move(end.output)};
+}
+
+// xfs_repair's: 1 corruption seen (-n) or it failed, 2 a log waits, 4 (by -e) all was repaired.
+int XfsExitCode(int code, bool report_only) {
+  switch (code) {
+    case 0:
+      return 0;
+    case 1:
+      return report_only ? kUncorrected : kFailure;
+    case 2:
+      return kUncorrected;
+    case 4:
+      return kCorrected;
+    default:
+      return kFailure;
+  }
+}
+
+Result<HostCheckReport> CheckXfs(const std::string& device, HostCheckMode mode) {
+  const std::string program = TRY(FindProgram("xfs_repair", "xfsprogs"));
+  bool replayed = true;
+  if (mode != HostCheckMode::kReport) {
+    replayed = HostMount::Open(device, HostKind::kXfs, HostUse::kWrite, false).has_value();
+  }
+  const bool report_only = mode != HostCheckMode::kRepair;
+  ProgramEnd end = TRY(RunProgram({program, report_only ? "-n" : "-e", device}));
+  if (!report_only && end.exit_code == 2 && !replayed) {
+    // The log can't be replayed: what it holds is lost, and -y is to mend everything.
+    end = TRY(RunProgram({program, "-e", "-L", device}));
+  }
+  return HostCheckReport{"xfs_repair", XfsExitCode(end.exit_code, report_only),
+                         std::move(end.output)};
+}
+
+}  // namespace
+
+Result<HostCheckReport> CheckHost(const std::string& device, HostKind kind, HostCheckMode mode) {
+  TRY(HostClaim::Take(device));  // and given back at once: the program claims it itself
+  return kind == HostKind::kExt4 ? CheckExt4(device, mode) : CheckXfs(device, mode);
+}
+
+}  // namespace ingot::admin
