@@ -17,24 +17,11 @@
 
 #include <fmt/format.h>
 
+#include "pmemdev/base/descriptor.h"
 #include "pmemdev/superblock.h"
 
 namespace ingot {
 namespace {
-
-class OwnedDescriptor {
- public:
-  explicit OwnedDescriptor(int fd) : fd_(fd) {}
-  ~OwnedDescriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  OwnedDescriptor(const OwnedDescriptor&) = delete;
-  OwnedDescriptor& operator=(const OwnedDescriptor&) = delete;
-  [[nodiscard]] int get() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 // Where the superblocks lie and what is where in them: stable parts of both formats.
 constexpr size_t kReadBytes = 4096;
@@ -98,7 +85,7 @@ Result<void> SetFlag(int context, const char* key) {
 // `share`: for looking beside a mount, which is writable.
 Result<int> MountDetached(const std::string& device, HostKind kind, HostUse use, bool share,
                           bool dax) {
-  const OwnedDescriptor context(fsopen(NameOf(kind), FSOPEN_CLOEXEC));
+  const Descriptor context(fsopen(NameOf(kind), FSOPEN_CLOEXEC));
   if (context.get() < 0) {
     if (errno != ENODEV) return FailureFromErrno("fsopen");
     return Failure(ENODEV, fmt::format("this kernel has no {0}. Hint: modprobe {0}", NameOf(kind)));
@@ -133,7 +120,7 @@ const char* NameOf(HostKind kind) {
 }
 
 Result<std::optional<HostDevice>> ReadHostDevice(const std::string& device) {
-  const OwnedDescriptor fd(open(device.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  const Descriptor fd(open(device.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (fd.get() < 0) return FailureFromErrno(device);
   struct stat status {};
   if (fstat(fd.get(), &status) != 0) return FailureFromErrno(device);

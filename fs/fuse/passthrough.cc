@@ -6,6 +6,8 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 
+#include <fmt/format.h>
+
 #include "fs/fuse/open_mode.h"
 #include "pmemdev/base/check.h"
 #include "pmemdev/base/log.h"
@@ -68,20 +70,31 @@ void Passthrough::Start(int descriptor, std::string why_not) {
   why_not_ = std::move(why_not);
 }
 
-uint32_t Passthrough::Register(const BackingFile& file) {
-  BackingMap map{.fd = file.fd(), .flags = 0, .padding = 0};
+uint32_t Passthrough::Register(int fd) {
+  BackingMap map{.fd = fd, .flags = 0, .padding = 0};
   const int id = ioctl(descriptor_, kBackingOpen, &map);
   if (id > 0) return static_cast<uint32_t>(id);
   const int code = errno;
   // Others (no memory, no descriptors) may pass.
   const bool is_for_ever =
       code == EPERM || code == ELOOP || code == ENOTTY || code == EOPNOTSUPP || code == ENOSYS;
-  if (is_for_ever && !refused_.exchange(true)) {
-    log::Warning("fuse: the kernel refused a backing file, no more are tried, error={}",
-                 ErrnoName(code));
+  if (is_for_ever && refused_.exchange(code) == 0) {
+    log::Warning("fuse: {}, error={}", WhyNot(), ErrnoName(code));
     volume_.core().direct = DirectMode::kNever;
   }
   return 0;
+}
+
+void Passthrough::Unregister(uint32_t backing_id) {
+  // It is in nobody's use: nothing can fail.
+  (void)ioctl(descriptor_, kBackingClose, &backing_id);
+}
+
+bool Passthrough::Probe() {
+  if (!is_possible()) return false;
+  // A passing failure (no memory, no descriptors) is no answer.
+  if (const uint32_t id = Register(volume_.device().mapping().fd()); id != 0) Unregister(id);
+  return is_possible();
 }
 
 Result<Passthrough::Entry*> Passthrough::EntryFor(Shard& shard, InodeNumber inode) {
@@ -90,7 +103,7 @@ Result<Passthrough::Entry*> Passthrough::EntryFor(Shard& shard, InodeNumber inod
   if (!is_new) return &entry;
   Result<std::shared_ptr<BackingFile>> file =
       NoThrow([&] { return volume_.data().BackingFileOf(inode); });
-  if (file) entry.backing_id = Register(**file);
+  if (file) entry.backing_id = Register((*file)->fd());
   if (entry.backing_id != 0) {
     entry.file = std::move(*file);
     return &entry;
@@ -137,8 +150,7 @@ void Passthrough::Remove(Shard& shard, InodeNumber inode, uint64_t handle) {
   if ((handle & kWriter) != 0) --entry.writers;
   handles_.fetch_sub(1);
   if (--entry.handles != 0) return;
-  // The id is in nobody's use: nothing can fail.
-  (void)ioctl(descriptor_, kBackingClose, &entry.backing_id);
+  Unregister(entry.backing_id);
   shard.entries.erase(found);
 }
 
@@ -230,7 +242,13 @@ void Passthrough::Forgotten(InodeNumber inode) noexcept {
 }
 
 std::string Passthrough::WhyNot() const {
-  return refused_.load() ? "the kernel refused a backing file" : why_not_;
+  const int code = refused_.load();
+  if (code == 0) return why_not_;
+  if (code == ELOOP) {
+    return "the host's filesystem lies upon another one (overlayfs, ecryptfs): the kernel passes "
+           "none of its files through";
+  }
+  return fmt::format("the kernel refuses the host's files ({})", ErrnoName(code));
 }
 
 }  // namespace ingot

@@ -32,7 +32,10 @@ class Passthrough {
   // Once, before requests are served. `why_not` empty: the kernel offers it. `descriptor`: the
   // connection's, borrowed.
   void Start(int descriptor, std::string why_not);
-  [[nodiscard]] bool is_possible() const { return why_not_.empty() && !refused_.load(); }
+  // Tries it with a file of the pool's host, once requests can be answered: not before does the
+  // kernel take any. False: never; WhyNot() then tells.
+  [[nodiscard]] bool Probe();
+  [[nodiscard]] bool is_possible() const { return why_not_.empty() && refused_.load() == 0; }
   // Why nothing is mapped directly, for people; empty: what is backed can be.
   [[nodiscard]] std::string WhyNot() const;
   [[nodiscard]] uint64_t handles() const { return handles_.load(); }
@@ -90,15 +93,16 @@ class Passthrough {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mutex);
   void Remove(Shard& shard, InodeNumber inode, uint64_t handle)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mutex);
-  // The backing id; 0: refused.
-  uint32_t Register(const BackingFile& file);
+  // The backing id of an open file; 0: refused.
+  uint32_t Register(int fd);
+  void Unregister(uint32_t backing_id);
 
   Volume& volume_;
   const CacheMode cache_;
   const bool host_takes_direct_io_;
   int descriptor_ = -1;
   std::string why_not_ = "the mount is not ready";
-  std::atomic<bool> refused_{false};  // the kernel did, in a way that it will always do
+  std::atomic<int> refused_{0};  // the kernel did, with this error, and it will always do so
   std::atomic<uint64_t> handles_{0};
   std::unique_ptr<Shard[]> shards_ = std::make_unique<Shard[]>(kShards);
 };

@@ -163,6 +163,15 @@ Result<void> Session::StartPassthrough() {
   return {};
 }
 
+// So that no file gets a backing file in vain, and direct=always is refused at once.
+Result<void> Session::ProbePassthrough() {
+  if (passthrough_ == nullptr || passthrough_->Probe()) return {};
+  if (options_.volume.direct != DirectMode::kAlways) return {};
+  return Failure(EOPNOTSUPP,
+                 "direct=always: " + passthrough_->WhyNot() + ". Hint: make the pool on the "
+                 "filesystem below, or use direct=auto");
+}
+
 double Session::AttributeTimeoutOf(const Attributes& attributes) const {
   if (!attributes.is_backed || passthrough_ == nullptr ||
       passthrough_->MayChangeUnseen(attributes.inode)) {
@@ -185,6 +194,7 @@ void Session::CloseHandle(InodeNumber inode, uint64_t handle) noexcept {
 
 Result<void> Session::Serve(const std::function<void()>& ready) {
   TRY(AnswerInit());
+  TRY(ProbePassthrough());
   ready();
   if (negotiated_.io_uring) return ServeThroughRings();
   // Reads and writes: either Stop() finds the workers here, or what it did before is seen below.

@@ -82,6 +82,7 @@ class Session {
   void MakeWorkers();
   Result<void> AnswerInit();
   Result<void> StartPassthrough();
+  Result<void> ProbePassthrough();
   Result<void> ServeThroughRings();
   [[nodiscard]] bool WantsIoUring() const;
 
