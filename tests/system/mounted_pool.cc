@@ -47,6 +47,9 @@ MountedPool::MountedPool(uint64_t host_bytes, std::string options)
     why_not_ = "the kernel is older than 6.12";
   }
   if (!why_not_.empty()) return;
+  if (const char* more = getenv("INGOT_TEST_OPTIONS"); more != nullptr && *more != '\0') {
+    options_ += (options_.empty() ? "" : ",") + std::string(more);
+  }
   folder_ = "/tmp/ingot-mounted-XXXXXX";
   if (mkdtemp(folder_.data()) == nullptr) std::abort();
   path_ = folder_ + "/mnt";

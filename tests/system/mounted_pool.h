@@ -22,7 +22,8 @@ namespace ingot::tests {
 
 class MountedPool {
  public:
-  // Makes the pool; `options` are those of each mount.
+  // Makes the pool; `options` are those of each mount, and so are the environment's
+  // INGOT_TEST_OPTIONS.
   explicit MountedPool(uint64_t host_bytes, std::string options);
   ~MountedPool();
   MountedPool(const MountedPool&) = delete;
@@ -48,7 +49,7 @@ class MountedPool {
                                              std::string* output = nullptr) const;
 
   HugeTmpfs host_;
-  const std::string options_;
+  std::string options_;
   std::string why_not_;
   std::string folder_;  // holds the mount point and the log
   std::string path_;
