@@ -65,6 +65,11 @@ class DirectMount : public testing::Test {
   std::unique_ptr<HostedMount> mount_;
 };
 
+// Not by the address sanitizer's leave: its shadow of the mapping has page faults of its own.
+__attribute__((no_sanitize("address"))) void StoreToEachPage(volatile char* to, uint64_t size) {
+  for (uint64_t at = 0; at < size; at += kPageSize) to[at] = static_cast<char>(at >> 12);
+}
+
 TEST_F(DirectMount, ANewDatabaseIsMappedByHugePagesInTheProcessThatMakesIt) {
   constexpr uint64_t kSize = 64 * kMiB;
   const Descriptor file(Path("db"), O_RDWR | O_CREAT);
@@ -73,7 +78,7 @@ TEST_F(DirectMount, ANewDatabaseIsMappedByHugePagesInTheProcessThatMakesIt) {
   const Map map(file.get(), kSize);
   ASSERT_NE(map.at(), nullptr);
   const uint64_t before = MinorFaults();
-  for (uint64_t at = 0; at < kSize; at += kPageSize) map.at()[at] = static_cast<char>(at >> 12);
+  StoreToEachPage(map.at(), kSize);
   EXPECT_LE(MinorFaults() - before, kSize / (2 * kMiB) + 8);
   EXPECT_EQ(map.PmdMappedBytes(), kSize);
   EXPECT_TRUE(IsDirect(Path("db")));
