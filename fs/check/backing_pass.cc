@@ -103,9 +103,18 @@ Result<void> FindMissing(Context& context) {
     const char* why = TRY(WhyMissing(*context.options.directory, file));
     if (why == nullptr) continue;
     const InodeNumber number(inode);
+    // Who is deleted already needs nothing that might come back.
+    const bool is_left = context.repairing() && !context.options.empty_missing_files &&
+                         !IsDeleted(context, number);
+    const char* what = "";
+    if (context.repairing()) what = is_left ? "; left, in case it comes back" : ", it is empty now";
     context.Report(FindingKind::kBackingFileMissing, At(number),
                    fmt::format("inode {}: backing/{} {}: its contents are lost{}", inode, file, why,
-                               context.repairing() ? ", it is an empty file now" : ""));
+                               what));
+    if (is_left) {
+      ++context.left;
+      continue;
+    }
     context.backing_owners[file] = 0;
     TRY(LoseStoredBackingFile(context, number));
   }

@@ -26,6 +26,7 @@ using Drops = std::set<EntryPlace>;
 struct Round {
   uint64_t fixed = 0;
   uint64_t found = 0;
+  uint64_t left = 0;
   CheckCounts counts;
 };
 
@@ -67,26 +68,29 @@ Result<Round> RunRound(Device& device, const CheckOptions& options, Findings& fi
   const uint64_t found = findings.in_round();
   if (writer != nullptr) TRY(CarryOutPlan(context));
   drops = std::move(context.drop_entries);
-  return Round{context.fixed, found, context.counts};
+  return Round{context.fixed, found, context.left, context.counts};
 }
 
-Result<void> RunRounds(Device& device, const CheckOptions& options, Findings& findings,
-                       CheckReport& report) {
+// Returns how many faults were left on purpose.
+Result<uint64_t> RunRounds(Device& device, const CheckOptions& options, Findings& findings,
+                           CheckReport& report) {
   std::optional<RepairWriter> writer;
   if (options.mode == CheckMode::kRepair) {
     if (!device.writable()) return Failure(EROFS, "fsck: the pool can't be written");
     writer.emplace(device);
   }
   Drops drops;
+  uint64_t left = 0;
   for (uint32_t number = 1; number <= std::max<uint32_t>(options.max_rounds, 1); ++number) {
     const Round round = TRY(RunRound(device, options, findings,
                                      writer.has_value() ? &*writer : nullptr, number, drops));
     report.rounds = number;
     report.remaining = round.found;
     report.counts = round.counts;
+    left = round.left;
     if (round.fixed == 0) break;
   }
-  return {};
+  return left;
 }
 
 // The image as it will be once the journal's transactions are done, without a store to the medium.
@@ -116,15 +120,17 @@ Result<CheckReport> CheckDevice(Device& device, const CheckOptions& options) {
   } else if (report.needs_recovery) {
     TRY(device.journal().Replay());
   }
-  TRY(RunRounds(copy == nullptr ? device : *copy, options, findings, report));
+  const uint64_t left =
+      TRY(RunRounds(copy == nullptr ? device : *copy, options, findings, report));
   report.found = findings.total();
   report.notices = findings.notices();
   report.counts_by_kind = findings.counts();
   report.findings = std::move(findings.kept());
   if (options.mode == CheckMode::kRepair) {
-    const bool is_mended = report.remaining == 0;
+    const bool is_mended = report.remaining == left;
     for (Finding& finding : report.findings) {
-      finding.repaired = is_mended && !IsNotice(finding.kind);
+      const bool is_left = left != 0 && finding.kind == FindingKind::kBackingFileMissing;
+      finding.repaired = is_mended && !is_left && !IsNotice(finding.kind);
     }
   }
   return report;

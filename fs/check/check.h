@@ -17,6 +17,7 @@
 
 #include "fs/check/findings.h"
 #include "fs/core/backing_directory.h"
+#include "fs/core/pool_path.h"
 #include "pmemdev/device.h"
 
 namespace ingot::check {
@@ -39,6 +40,11 @@ struct CheckOptions {
   // Directory pools: the files beside the region, writable in a repair. Null: the region is checked
   // alone, and nothing is said of the files.
   BackingDirectory* directory = nullptr;
+  // OpenBackingForCheck, in a repair: files that are marked as another pool's are this one's.
+  bool adopt_backing = false;
+  // A repair makes inodes whose backing file is missing into empty files; else they stay as they
+  // are, an error of each use, in case the file comes back, and remain findings.
+  bool empty_missing_files = true;
   // Tables in DRAM (16 bytes an inode, 40 a directory, 17 a backed file, 2 bits a page of used
   // groups). ENOMEM beyond.
   uint64_t memory_budget_bytes = uint64_t{4} << 30;
@@ -98,6 +104,19 @@ struct OpenedPool {
 // `mapping` is writable for kRepair; for kReport a private copy or read-only. Errors:
 // Device::Open's.
 Result<OpenedPool> OpenForCheck(std::unique_ptr<Mapping> mapping, const CheckOptions& options);
+
+// What stands between a region and the files beside it: a backing/ that is lost, or not marked as
+// the pool's. A repair makes directory and mark anew.
+struct OpenedBacking {
+  std::unique_ptr<BackingDirectory> directory;  // null: a device pool, or a finding in a report
+  std::vector<Finding> findings;
+};
+// Errors: CheckPoolKind's; EUCLEAN: another pool's mark, and nobody said that it is wrong; what the
+// host says.
+Result<OpenedBacking> OpenBackingForCheck(const PoolPath& pool, const media::Superblock& superblock,
+                                          const CheckOptions& options);
+// Into a report of a check with those options, as what was found first.
+void AddFindings(CheckReport& report, std::vector<Finding> findings, const CheckOptions& options);
 
 // OpenForCheck and Check, one report. The way of the command line.
 Result<CheckReport> CheckPool(std::unique_ptr<Mapping> mapping, const CheckOptions& options);

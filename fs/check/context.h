@@ -108,6 +108,7 @@ struct Context {
 
   // The plan.
   uint64_t fixed = 0;                         // changes in place in this round
+  uint64_t left = 0;                          // faults that are not to be mended
   std::set<EntryPlace> drop_entries;          // kept over rounds
   std::vector<InodeNumber> lost;
   std::vector<SharedRange> shared;

@@ -23,7 +23,8 @@ std::string_view NameOf(FindingKind kind) {
       "tree-record",       "extent",            "extent-beyond-end",   "directory-leaf",
       "entry-damaged",     "entry-dangling",    "entry-duplicate",     "entry-type",
       "entry-second-parent", "directory-cycle", "xattr",           "ledger",
-      "backing-file-shared", "backing-file-missing", "backing-file-unknown", "backing-name",
+      "backing-file-shared", "backing-file-missing", "backing-file-unknown",
+      "backing-directory", "backing-name",
   };
   static_assert(!kNames.back().empty());
   return kNames[static_cast<size_t>(kind)];

@@ -64,6 +64,7 @@ enum class FindingKind : uint8_t {
   kBackingFileShared,   // one backing file in two inodes
   kBackingFileMissing,  // an inode's backing file isn't there, or is no regular file
   kBackingFileUnknown,  // a backing file that neither an inode nor the ledger names
+  kBackingDirectory,    // backing/ or its mark is missing, or the mark is another pool's
   kBackingName,         // not one of ours in backing/: told of, and left alone
   kCount,
 };

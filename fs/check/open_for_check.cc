@@ -98,17 +98,22 @@ Result<OpenedPool> OpenForCheck(std::unique_ptr<Mapping> mapping, const CheckOpt
   return pool;
 }
 
+void AddFindings(CheckReport& report, std::vector<Finding> findings, const CheckOptions& options) {
+  report.found += findings.size();
+  if (options.mode == CheckMode::kReport) report.remaining += findings.size();
+  for (const Finding& finding : findings) {
+    ++report.counts_by_kind[static_cast<size_t>(finding.kind)];
+  }
+  report.findings.insert(report.findings.begin(), std::make_move_iterator(findings.begin()),
+                         std::make_move_iterator(findings.end()));
+}
+
 Result<CheckReport> CheckPool(std::unique_ptr<Mapping> mapping, const CheckOptions& options) {
   return NoThrow([&]() -> Result<CheckReport> {
     OpenedPool pool = TRY(OpenForCheck(std::move(mapping), options));
     CheckReport report = TRY(Check(*pool.device, options));
     report.needs_recovery |= pool.needs_recovery;
-    report.found += pool.findings.size();
-    for (Finding& finding : pool.findings) {
-      ++report.counts_by_kind[static_cast<size_t>(finding.kind)];
-      if (options.mode == CheckMode::kReport) ++report.remaining;
-      report.findings.push_back(std::move(finding));
-    }
+    AddFindings(report, std::move(pool.findings), options);
     return report;
   });
 }

@@ -62,12 +62,12 @@ std::string FormatError(const Doing& doing, const Error& error) {
     hint = context.substr(at + kHintMark.size());
     context.resize(at);
   }
-  // For damage the library names the program, here the whole command is known.
+  // For damage the library often names the program alone; here the whole command is known.
   if (hint.empty() && context.starts_with(kMountPointMark) && context.ends_with('\'')) {
     hint = HintForMountPoint(context, error.code);
   } else if (error.code == EUCLEAN && context.find("all three superblocks") != std::string::npos) {
     hint = "ingot fsck --superblock " + doing.path;
-  } else if (hint.empty() || error.code == EUCLEAN) {
+  } else if (hint.empty() || (error.code == EUCLEAN && hint.find("ingot fsck ") == hint.npos)) {
     hint = HintFor(doing, error.code);
   }
   std::string text = fmt::format("ingot: cannot {} '{}': {} ({})", doing.what, doing.path,

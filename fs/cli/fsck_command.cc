@@ -131,14 +131,14 @@ Result<void> RestoreFirst(const FsckArguments& options) {
 
 // Null of a device pool, and where there is no superblock to say whose files they are: the check
 // finds that, too.
-Result<std::unique_ptr<BackingDirectory>> OpenDirectoryOf(const PoolPath& pool,
-                                                          const Mapping& mapping, bool read_only) {
+Result<check::OpenedBacking> OpenBackingOf(const PoolPath& pool, const Mapping& mapping,
+                                           const check::CheckOptions& options) {
   if (const auto scan = ReadSuperblocks(mapping)) {
-    return OpenBackingDirectory(pool, scan->best, read_only);
+    return check::OpenBackingForCheck(pool, scan->best, options);
   }
   const Result<media::Superblock> again = RecreateSuperblock(mapping);
-  if (!again) return nullptr;
-  return OpenBackingDirectory(pool, *again, read_only);
+  if (!again) return check::OpenedBacking();
+  return check::OpenBackingForCheck(pool, *again, options);
 }
 
 Result<Outcome> CheckOnce(const FsckArguments& options, CheckMode mode,
@@ -147,6 +147,8 @@ Result<Outcome> CheckOnce(const FsckArguments& options, CheckMode mode,
   check_options.mode = mode;
   check_options.read_data = options.read_data;
   check_options.rebuild_superblock = options.flags.superblock;
+  check_options.adopt_backing = options.flags.adopt_backing;
+  check_options.empty_missing_files = options.flags.empty_missing;
   check_options.progress = [&progress](const check::Progress& now) {
     progress.Show(now.round == 1 ? std::string(now.pass)
                                  : fmt::format("{} (round {})", now.pass, now.round),
@@ -166,9 +168,10 @@ Result<Outcome> CheckOnce(const FsckArguments& options, CheckMode mode,
     mapping = Mapping::Open(pool.region, ReportMapping(pool, true));
   }
   std::unique_ptr<Mapping> opened = TRY(std::move(mapping));
-  const auto directory = TRY(OpenDirectoryOf(pool, *opened, mode == CheckMode::kReport));
-  check_options.directory = directory.get();
+  check::OpenedBacking backing = TRY(OpenBackingOf(pool, *opened, check_options));
+  check_options.directory = backing.directory.get();
   Outcome outcome{TRY(check::CheckPool(std::move(opened), check_options)), mode, mountpoint, {}};
+  AddFindings(outcome.report, std::move(backing.findings), check_options);
   progress.Clear();
   return outcome;
 }
@@ -222,6 +225,15 @@ void PrintText(const FsckArguments& options, const Outcome& outcome) {
                            outcome.mountpoint.empty()
                                ? ""
                                : "ingot umount " + outcome.mountpoint + " && ")
+                   .c_str(),
+               stderr);
+  }
+  const bool is_missing =
+      outcome.report.counts_by_kind[static_cast<size_t>(check::FindingKind::kBackingFileMissing)];
+  if (outcome.mode == CheckMode::kRepair && !outcome.report.clean_now() && is_missing) {
+    std::fputs(fmt::format("ingot: files of '{0}' are missing in backing/. Hint: put them back; "
+                           "or, if they are lost, ingot fsck -y --empty-missing {0}\n",
+                           options.pool)
                    .c_str(),
                stderr);
   }
@@ -299,6 +311,11 @@ Action SetUpFsck(CLI::App& app) {
   app.add_flag("-T,-M,-r", options->serial, "for fsck(8); without effect");
   app.add_flag("--superblock", options->flags.superblock,
                "give the pool its superblocks back if they are damaged or lost");
+  app.add_flag("--adopt-backing", options->flags.adopt_backing,
+               "with -y: the files in a directory pool's backing/ are its own, although they are "
+               "marked as another pool's");
+  app.add_flag("--empty-missing", options->flags.empty_missing,
+               "with -y: files whose backing file is missing become empty files");
   app.add_flag("--data", options->read_data, "also read all file data, to find poisoned pages");
   app.add_option("--progress-fd", options->progress_fd,
                  "as -C FD of fsck(8): write progress to this descriptor")

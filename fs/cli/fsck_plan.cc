@@ -13,6 +13,8 @@ using check::FindingKind;
 Result<void> CheckFlags(const FsckFlags& flags) {
   const int modes = (flags.no ? 1 : 0) + (flags.yes ? 1 : 0) + (flags.preen ? 1 : 0);
   if (modes > 1) return Failure(EINVAL, "only one of -n, -y and -p makes sense");
+  if (flags.adopt_backing && !flags.yes) return Failure(EINVAL, "--adopt-backing goes with -y");
+  if (flags.empty_missing && !flags.yes) return Failure(EINVAL, "--empty-missing goes with -y");
   return {};
 }
 

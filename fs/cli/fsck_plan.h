@@ -17,6 +17,8 @@ struct FsckFlags {
   bool yes = false;         // -y: repair everything
   bool preen = false;       // -p, -a: repair what can't lose anything
   bool superblock = false;  // --superblock
+  bool adopt_backing = false;  // --adopt-backing
+  bool empty_missing = false;  // --empty-missing
 };
 
 // EINVAL: flags that contradict each other.

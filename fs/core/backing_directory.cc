@@ -6,7 +6,9 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <cctype>
 #include <charconv>
 #include <cstring>
 
@@ -56,20 +58,40 @@ Result<void> WriteMark(int directory, const media::Uuid& uuid) {
   return SyncDescriptor(file.get(), "backing/uuid");
 }
 
-Result<void> CheckMark(int directory, const media::Uuid& uuid) {
+bool IsUuid(std::string_view text) {
+  constexpr std::string_view kForm = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+  return text.size() == kForm.size() &&
+         std::equal(text.begin(), text.end(), kForm.begin(), [](char c, char form) {
+           return form == '-' ? c == '-' : std::isxdigit(static_cast<unsigned char>(c)) != 0;
+         });
+}
+
+Result<BackingDirectory::Mark> MarkIn(int directory, const media::Uuid& uuid) {
+  using Mark = BackingDirectory::Mark;
   const Descriptor file(openat(directory, kUuidName, O_RDONLY | O_CLOEXEC));
   if (file.get() < 0) {
-    if (errno == ENOENT) return Failure(EUCLEAN, "backing/uuid is missing. Hint: run fsck.ingot");
+    if (errno == ENOENT) return Mark::kNone;
     return FailureFromErrno("backing/uuid");
   }
-  std::array<char, kUuidTextBytes> text{};
-  const ssize_t got = read(file.get(), text.data(), text.size());
+  std::array<char, kUuidTextBytes> bytes{};
+  const ssize_t got = read(file.get(), bytes.data(), bytes.size());
   if (got < 0) return FailureFromErrno("backing/uuid");
-  if (std::string_view(text.data(), static_cast<size_t>(got)) != FormatUuid(uuid)) {
-    return Failure(EUCLEAN,
-                   "backing/ belongs to another pool (its uuid differs from the region's)");
+  const std::string_view text(bytes.data(), static_cast<size_t>(got));
+  if (text == FormatUuid(uuid)) return Mark::kOurs;
+  return IsUuid(text) ? Mark::kForeign : Mark::kNone;
+}
+
+tl::unexpected<Error> Unmarked(BackingDirectory::Mark mark, const std::string& pool) {
+  if (mark == BackingDirectory::Mark::kNone) {
+    return Failure(EUCLEAN, fmt::format("backing/uuid, which says whose files they are, is missing "
+                                        "or damaged. Hint: ingot fsck -y {}",
+                                        pool));
   }
-  return {};
+  return Failure(EUCLEAN,
+                 fmt::format("backing/ belongs to another pool (its uuid differs from the "
+                             "region's). Hint: put the pool's own backing/ there; or, if these "
+                             "are its files all the same, ingot fsck -y --adopt-backing {}",
+                             pool));
 }
 
 bool IsDots(const char* name) {
@@ -125,14 +147,42 @@ Result<void> BackingDirectory::Make(const std::string& pool, const media::Uuid& 
   return SyncDescriptor(parent.get(), pool.c_str());
 }
 
+Result<BackingDirectory::Mark> BackingDirectory::ReadMark(const std::string& pool,
+                                                          const media::Uuid& uuid) {
+  const std::string path = pool + "/" + kName;
+  const Descriptor directory(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (directory.get() >= 0) return MarkIn(directory.get(), uuid);
+  if (errno == ENOENT) return Mark::kNoDirectory;
+  return FailureFromErrno(path);
+}
+
+Result<void> BackingDirectory::MakeOurs(const std::string& pool, const media::Uuid& uuid) {
+  const Descriptor parent(open(pool.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (parent.get() < 0) return FailureFromErrno(pool);
+  if (mkdirat(parent.get(), kName, 0700) != 0 && errno != EEXIST) {
+    return FailureFromErrno(pool + "/" + kName);
+  }
+  const Descriptor directory(openat(parent.get(), kName, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (directory.get() < 0) return FailureFromErrno(pool + "/" + kName);
+  TRY(WriteMark(directory.get(), uuid));
+  TRY(SyncDescriptor(directory.get(), "backing/"));
+  return SyncDescriptor(parent.get(), pool.c_str());
+}
+
 Result<std::unique_ptr<BackingDirectory>> BackingDirectory::Open(const std::string& pool,
                                                                  const media::Uuid& uuid,
                                                                  bool read_only,
                                                                  HostObserver* observer) {
   const std::string path = pool + "/" + kName;
   Descriptor directory(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (directory.get() < 0) return FailureFromErrno(path);
-  TRY(CheckMark(directory.get(), uuid));
+  if (directory.get() < 0) {
+    if (errno != ENOENT) return FailureFromErrno(path);
+    return Failure(ENOENT, fmt::format("'{}' is missing, where the large files are. Hint: put it "
+                                       "back; or, if it is lost, ingot fsck -y {}",
+                                       path, pool));
+  }
+  const Mark mark = TRY(MarkIn(directory.get(), uuid));
+  if (mark != Mark::kOurs) return Unmarked(mark, pool);
   return std::unique_ptr<BackingDirectory>(
       new BackingDirectory(directory.Release(), read_only, observer));
 }

@@ -21,7 +21,18 @@ class BackingDirectory {
   // mkfs: makes `pool`/backing with the pool's mark, durable. With `force` what an earlier pool
   // left in there is deleted, else EEXIST.
   static Result<void> Make(const std::string& pool, const media::Uuid& uuid, bool force);
-  // ENOENT: no such directory; EUCLEAN: it is another pool's. `observer` (tests) outlives it.
+  // Whose files are in `pool`/backing.
+  enum class Mark : uint8_t {
+    kOurs,
+    kNoDirectory,
+    kNone,     // or nothing that could be read as one
+    kForeign,  // another pool's
+  };
+  static Result<Mark> ReadMark(const std::string& pool, const media::Uuid& uuid);
+  // fsck: `pool`/backing exists and is marked as the pool's, durably; what lies in it stays as it
+  // is. A crash leaves no mark, or this one.
+  static Result<void> MakeOurs(const std::string& pool, const media::Uuid& uuid);
+  // ENOENT: no such directory; EUCLEAN: no mark, or another pool's. `observer` (tests) outlives it.
   static Result<std::unique_ptr<BackingDirectory>> Open(const std::string& pool,
                                                         const media::Uuid& uuid, bool read_only,
                                                         HostObserver* observer = nullptr);

@@ -18,8 +18,8 @@
 
 namespace ingot {
 
-// Of a directory pool the bytes are the host's (fs/core/shared_space.h), which large files can
-// fill, the rest the region's, where the others lie: inodes are used up where no small file fits.
+// Of a directory pool the bytes are the host's (fs/core/shared_space.h), for large files can fill
+// it, the rest the region's, where the others lie: inodes end where no small file fits any more.
 // With direct=never the bytes are what fits into the region, too.
 struct VolumeStatistics {
   uint64_t total_bytes = 0;

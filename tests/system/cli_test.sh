@@ -55,7 +55,8 @@ test_mkfs() {
     expect 1 'at least 16 MiB \(ENOSPC\)' "$ingot" mkfs --size 15M "$pool"
     [[ ! -e $pool ]] || fail "a pool that was refused exists"
     expect 1 'no size' "$ingot" mkfs --size 1Q "$pool"
-    expect 1 '\(ENOENT\). Hint: .*--size 1G' "$ingot" mkfs "$pool"
+    expect 1 '\(ENOENT\). Hint: mkdir .*directory pool.*--size 1G .*device pool' \
+        "$ingot" mkfs "$pool"
     expect 1 'the directory holds .*ENOTEMPTY' "$ingot" mkfs --size 1G "$work"
     expect 1 '\(EFBIG\)' "$ingot" mkfs --size 2P "$pool"
     expect 2 "did you mean '--force'" "$ingot" mkfs --forse "$pool"
@@ -139,6 +140,54 @@ test_busy() {
     # The daemon has ended when umount returns.
     pool_is_free
     expect 32 'no ingot pool is mounted there' "$ingot" umount "$mnt"
+}
+
+# backing/ or its mark is lost, or another pool's: each message leads out of it.
+test_lost_backing() {
+    local directory=$work/lost
+    mkdir "$directory"
+    expect 0 'uuid' "$ingot" mkfs "$directory"
+    expect 0 '' "$ingot" mount "$directory" "$mnt"
+    head -c 3M /dev/urandom >"$mnt/large"
+    expect 0 '' "$ingot" umount "$mnt"
+    # Mounted over itself it could not be reached any more, whatever it is called.
+    ln -s "$directory" "$work/link"
+    local point
+    for point in "$directory" "$work/link" "$directory/backing" "$work"; do
+        expect 32 'would hide the pool.*EINVAL.*Hint: mount it' "$ingot" mount "$directory" "$point"
+        expect 32 'would hide the pool' "$ingot" mount "$work/link" "$point" -o nonempty
+    done
+    # shellcheck disable=SC2016 # for the inner shell
+    expect 32 'would hide the pool' unshare -m \
+        sh -ec 'mount --bind "$1" /mnt && "$2" mount "$1" /mnt -o nonempty' sh "$directory" "$ingot"
+    rm "$work/link"
+    touch "$directory/backing/README"
+    expect 0 'README: is none of the pool' "$ingot" fsck "$directory"
+    expect 0 'clean' "$ingot" fsck -y "$directory"
+    rm "$directory/backing/README"
+
+    rm "$directory/backing/uuid"
+    expect 32 'Hint: ingot fsck -y' "$ingot" mount "$directory" "$mnt"
+    expect 4 'uuid.*missing' "$ingot" fsck "$directory"
+    expect 1 'all repaired' "$ingot" fsck -y "$directory"
+    expect 0 'clean' "$ingot" fsck "$directory"
+
+    mv "$directory/backing" "$work/aside"
+    expect 32 'backing. is missing.*ENOENT.*fsck -y' "$ingot" mount "$directory" "$mnt"
+    expect 4 'needs repair' "$ingot" fsck "$directory"
+    expect 5 'Hint: put them back.*--empty-missing' "$ingot" fsck -y "$directory"
+    rm -r "$directory/backing"
+    mv "$work/aside" "$directory/backing"
+    expect 0 'clean' "$ingot" fsck "$directory"
+
+    echo d94b7b4e-0b6c-4d1c-9d3e-2f6a1c5b8e70 >"$directory/backing/uuid"
+    expect 32 'another pool.*--adopt-backing' "$ingot" mount "$directory" "$mnt"
+    expect 4 'another pool.*--adopt-backing' "$ingot" fsck -y "$directory"
+    expect 1 'all repaired' "$ingot" fsck -y --adopt-backing "$directory"
+    expect 0 '' "$ingot" mount "$directory" "$mnt"
+    [[ $(stat -c %s "$mnt/large") == $((3 << 20)) ]] || fail "the large file is lost"
+    expect 0 '' "$ingot" umount "$mnt"
+    rm -r "$directory"
 }
 
 test_directory_pool() {
@@ -429,8 +478,8 @@ if ((EUID != 0)) || [[ ! -c /dev/fuse ]]; then
     exit 77
 fi
 mkdir "$mnt" "$work/mnt2"
-tests=(test_mkfs test_mount_refusals test_busy test_directory_pool test_introspection test_limits
-    test_hostile test_mount8 test_daemon_dies test_unprivileged)
+tests=(test_mkfs test_mount_refusals test_busy test_directory_pool test_lost_backing
+    test_introspection test_limits test_hostile test_mount8 test_daemon_dies test_unprivileged)
 (($# < 2)) || tests=("${@:2}")
 for test in "${tests[@]}"; do
     echo "== $test"

@@ -381,6 +381,113 @@ TEST_F(CheckDirectoryPool, AListedNumberFarAboveAllOthersIsNone) {
   EXPECT_LT(volume->core().backing->ledger().next_number(), 1000u);
 }
 
+// --- backing/ itself
+
+class CheckLostBacking : public CheckDirectoryPool {
+ protected:
+  Result<check::OpenedBacking> Open(check::CheckMode mode, bool adopt = false) {
+    check::CheckOptions options;
+    options.mode = mode;
+    options.adopt_backing = adopt;
+    const PoolPath pool{copy_.host().path() + "/region", copy_.host().path()};
+    media::Superblock superblock{};
+    superblock.uuid = TestFormatOptions().uuid;
+    superblock.features_incompatible = media::kFeatureDirectoryPool;
+    return check::OpenBackingForCheck(pool, superblock, options);
+  }
+  check::CheckReport Check(check::CheckMode mode, BackingDirectory* directory, bool empties) {
+    check::CheckOptions options;
+    options.mode = mode;
+    options.directory = directory;
+    options.empty_missing_files = empties;
+    (void)copy_.Report();
+    auto report = check::Check(copy_.device(), options);
+    EXPECT_TRUE(report) << Describe(report.error());
+    return report ? std::move(*report) : check::CheckReport();
+  }
+  Result<std::unique_ptr<BackingDirectory>> Mounted() {
+    return BackingDirectory::Open(copy_.host().path(), TestFormatOptions().uuid, false);
+  }
+  void ExpectMadeAnew(BackingDirectory::Mark mark, bool adopt = false) {
+    const media::Uuid uuid = TestFormatOptions().uuid;
+    ASSERT_EQ(*BackingDirectory::ReadMark(copy_.host().path(), uuid), mark);
+    const auto repair = Open(check::CheckMode::kRepair, adopt);
+    ASSERT_TRUE(repair) << Describe(repair.error());
+    ASSERT_NE(repair->directory, nullptr);
+    ASSERT_EQ(repair->findings.size(), 1u);
+    EXPECT_EQ(repair->findings[0].kind, FindingKind::kBackingDirectory);
+    EXPECT_TRUE(repair->findings[0].repaired);
+    EXPECT_EQ(*BackingDirectory::ReadMark(copy_.host().path(), uuid),
+              BackingDirectory::Mark::kOurs);
+    EXPECT_TRUE(Open(check::CheckMode::kReport)->findings.empty());
+  }
+};
+
+TEST_F(CheckLostBacking, AMissingDirectoryIsMadeAnewAndItsFilesStayMissing) {
+  const uint64_t file = FileOf("db");
+  std::filesystem::remove_all(copy_.host().File(""));
+  EXPECT_EQ(Mounted().error_code(), ENOENT);
+  const auto report = Open(check::CheckMode::kReport);
+  ASSERT_TRUE(report) << Describe(report.error());
+  EXPECT_EQ(report->findings.size(), 1u);
+  EXPECT_EQ(report->directory, nullptr);
+  ExpectMadeAnew(BackingDirectory::Mark::kNoDirectory);
+
+  auto directory = Mounted();
+  ASSERT_TRUE(directory) << Describe(directory.error());
+  const auto repaired = Check(check::CheckMode::kRepair, directory->get(), /*empties=*/false);
+  EXPECT_TRUE(Has(repaired, FindingKind::kBackingFileMissing)) << Summary(repaired);
+  EXPECT_EQ(repaired.remaining, 3u) << Summary(repaired);
+  for (const check::Finding& finding : repaired.findings) {
+    EXPECT_EQ(finding.repaired, finding.kind != FindingKind::kBackingFileMissing) << finding.text;
+  }
+  // What comes back is what it was.
+  WriteHost(std::to_string(file), "from a copy");
+  const auto volume = copy_.OpenVolume();
+  ASSERT_NE(volume, nullptr);
+  EXPECT_EQ(volume->core().reader.ReadInode(Number("db"))->backing_file, file);
+  std::byte byte{};
+  EXPECT_EQ(volume->data().ReadInto(Number("db2"), 0, std::span(&byte, 1)).error_code(), EIO);
+  EXPECT_EQ(*volume->data().ReadInto(Number("db"), 0, std::span(&byte, 1)), 1u);
+}
+
+TEST_F(CheckLostBacking, EmptiedOnlyWhenTold) {
+  std::filesystem::remove(copy_.host().File(FileOf("db")));
+  auto directory = Mounted();
+  ASSERT_TRUE(directory);
+  EXPECT_EQ(Check(check::CheckMode::kRepair, directory->get(), false).remaining, 1u);
+  EXPECT_TRUE(Check(check::CheckMode::kRepair, directory->get(), true).clean_now());
+  EXPECT_TRUE(Check(check::CheckMode::kReport, directory->get(), false).clean());
+}
+
+TEST_F(CheckLostBacking, AMissingOrTornMarkIsWrittenAnew) {
+  for (const char* text : {"", "0a0b", "somebody's notes, 36 bytes and more of them"}) {
+    WriteHost("uuid", text);
+    EXPECT_EQ(Mounted().error_code(), EUCLEAN);
+    ExpectMadeAnew(BackingDirectory::Mark::kNone);
+  }
+  std::filesystem::remove(copy_.host().File("uuid"));
+  EXPECT_NE(Mounted().error().context.find("ingot fsck -y"), std::string::npos);
+  ExpectMadeAnew(BackingDirectory::Mark::kNone);
+  EXPECT_TRUE(copy_.Report().clean());
+}
+
+TEST_F(CheckLostBacking, AnotherPoolsFilesAreRefusedUnlessTold) {
+  const std::string other = "d94b7b4e-0b6c-4d1c-9d3e-2f6a1c5b8e70\n";
+  WriteHost("uuid", other);
+  for (const check::CheckMode mode : {check::CheckMode::kReport, check::CheckMode::kRepair}) {
+    const auto refused = Open(mode);
+    ASSERT_EQ(refused.error_code(), EUCLEAN);
+    EXPECT_NE(refused.error().context.find("--adopt-backing"), std::string::npos);
+    std::string text;
+    std::getline(std::ifstream(copy_.host().File("uuid")), text);
+    EXPECT_EQ(text + "\n", other) << "left alone";
+  }
+  EXPECT_EQ(Open(check::CheckMode::kReport, /*adopt=*/true).error_code(), EUCLEAN);
+  ExpectMadeAnew(BackingDirectory::Mark::kForeign, /*adopt=*/true);
+  EXPECT_TRUE(copy_.Report().clean());
+}
+
 // --- repairs cut short
 
 // Region and host as they are at one fence.

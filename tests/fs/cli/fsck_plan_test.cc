@@ -42,6 +42,9 @@ TEST(FsckPlan, RepairsByItselfOnlyWhatIsDerived) {
 TEST(FsckPlan, RefusesFlagsThatContradict) {
   EXPECT_TRUE(CheckFlags({.no = true}).has_value());
   EXPECT_TRUE(CheckFlags({.yes = true, .superblock = true}).has_value());
+  EXPECT_EQ(CheckFlags({.adopt_backing = true}).error_code(), EINVAL);
+  EXPECT_EQ(CheckFlags({.preen = true, .empty_missing = true}).error_code(), EINVAL);
+  EXPECT_TRUE(CheckFlags({.yes = true, .adopt_backing = true}).has_value());
   EXPECT_EQ(CheckFlags({.no = true, .yes = true}).error_code(), EINVAL);
   EXPECT_EQ(CheckFlags({.yes = true, .preen = true}).error_code(), EINVAL);
 }
