@@ -242,8 +242,8 @@ Result<void> BackingDirectory::Unlink(uint64_t number) {
   return {};
 }
 
-Result<void> BackingDirectory::Sync() {
-  const HostChange change{HostChange::Kind::kSyncDirectory, 0, 0, 0, {}};
+Result<void> BackingDirectory::Sync(PersistSite site) {
+  const HostChange change{HostChange::Kind::kSyncDirectory, 0, 0, 0, {}, site};
   if (observer_ != nullptr) {
     if (const int code = observer_->FailureOf(change); code != 0) return Failure(code, "injected");
   }

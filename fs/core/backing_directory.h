@@ -47,7 +47,7 @@ class BackingDirectory {
   Result<struct stat> Stat(uint64_t number) const;
   // A file that isn't there is deleted already.
   Result<void> Unlink(uint64_t number);
-  Result<void> Sync();
+  Result<void> Sync(PersistSite site = PersistSite::current());
   // The numbers of all files, unsorted; names that are no numbers come as text (fsck).
   struct Listing {
     std::vector<uint64_t> numbers;

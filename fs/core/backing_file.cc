@@ -155,9 +155,9 @@ Result<void> BackingFile::SetTimes(const struct timespec& atime, const struct ti
   return {};
 }
 
-Result<void> BackingFile::Sync(bool data_only) {
+Result<void> BackingFile::Sync(bool data_only, PersistSite site) {
   const uint64_t changes = changes_.load();
-  const HostChange change{HostChange::Kind::kSync, number_, 0, 0, {}};
+  const HostChange change{HostChange::Kind::kSync, number_, 0, 0, {}, site};
   if (observer_ != nullptr) {
     if (const int code = observer_->FailureOf(change); code != 0) return Failure(code, "injected");
   }
@@ -170,9 +170,9 @@ Result<void> BackingFile::Sync(bool data_only) {
   return {};
 }
 
-Result<void> BackingFile::SyncIfDirty() {
+Result<void> BackingFile::SyncIfDirty(PersistSite site) {
   const bool is_dirty = is_written_past_us_.load() || changes_.load() != synced_changes_.load();
-  return is_dirty ? Sync(/*data_only=*/true) : Result<void>();
+  return is_dirty ? Sync(/*data_only=*/true, site) : Result<void>();
 }
 
 // A host without leases knows nothing, so that somebody may have it open.

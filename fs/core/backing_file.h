@@ -15,6 +15,7 @@
 #include <span>
 
 #include "pmemdev/base/result.h"
+#include "pmemdev/persist.h"
 
 namespace ingot {
 
@@ -35,6 +36,7 @@ struct HostChange {
   uint64_t offset = 0;
   uint64_t size_bytes = 0;
   std::span<const std::byte> bytes;
+  PersistSite site{};  // of syncs: who asked for it
 };
 
 class HostObserver {
@@ -79,9 +81,9 @@ class BackingFile {
 
   // Contents and size are durable when it returns; times, too, unless `data_only`. What a failure
   // lost is not known.
-  Result<void> Sync(bool data_only);
+  Result<void> Sync(bool data_only, PersistSite site = PersistSite::current());
   // Sync of the data, if anything may have changed since the last one that succeeded.
-  Result<void> SyncIfDirty();
+  Result<void> SyncIfDirty(PersistSite site = PersistSite::current());
   // False if the host says that no open file and no mapping but our own descriptor is left, of any
   // process: a write lease can be had. It is given back at once: whoever holds back opens through
   // this mount knows that nobody comes meanwhile.
