@@ -374,7 +374,9 @@ TEST_F(CheckDirectoryPool, StrangersAloneAreNoFault) {
 TEST_F(CheckDirectoryPool, AListedNumberFarAboveAllOthersIsNone) {
   FreePlace() = media::kMaxBackingNumber - 3;
   SealLedger();
-  EXPECT_TRUE(Has(copy_.Repair(), FindingKind::kLedger));
+  const check::CheckReport report = copy_.Repair();
+  EXPECT_TRUE(Has(report, FindingKind::kLedger)) << Summary(report);
+  EXPECT_TRUE(report.clean_now());
   EXPECT_TRUE(copy_.Report().clean());
   const auto volume = copy_.OpenVolume();
   ASSERT_NE(volume, nullptr);
