@@ -23,7 +23,9 @@ T Must(Result<T> result) {
 
 std::string Pattern(size_t size_bytes, char first = 'a') {
   std::string text(size_bytes, '\0');
-  for (size_t i = 0; i < text.size(); ++i) text[i] = static_cast<char>(first + static_cast<char>(i * 7 % 13));
+  for (size_t i = 0; i < text.size(); ++i) {
+    text[i] = static_cast<char>(first + static_cast<char>(i * 7 % 13));
+  }
   return text;
 }
 
