@@ -56,6 +56,7 @@ Action SetUpInfo(CLI::App& app);
 Action SetUpMap(CLI::App& app);
 Action SetUpDirect(CLI::App& app);
 Action SetUpDump(CLI::App& app);
+Action SetUpDoctor(CLI::App& app);
 
 // -C, -C3 and -C 3 of fsck(8), whose value CLI11 could not tell from the pool, to --progress-fd=.
 [[nodiscard]] std::vector<std::string> RewriteFsckArguments(std::vector<std::string> arguments);

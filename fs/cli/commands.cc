@@ -24,6 +24,8 @@ constexpr Command kCommands[] = {
      "ingot direct on /mnt/database", kExitUsage, SetUpDirect, nullptr},
     {"dump", "Single structures of a pool, damaged or not",
      "ingot dump inode 1 /var/lib/data.ingot", kExitUsage, SetUpDump, nullptr},
+    {"doctor", "What stands between a pool and direct mappings, and what mends it",
+     "ingot doctor /mnt", kExitUsage, SetUpDoctor, nullptr},
 };
 
 }  // namespace

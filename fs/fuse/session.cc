@@ -15,6 +15,7 @@
 #include "fs/fuse/attribute_conversion.h"
 #include "fs/fuse/caller.h"
 #include "fs/fuse/fuse_messages.h"
+#include "fs/fuse/kernel_probe.h"
 #include "fs/fuse/operations.h"
 #include "fs/fuse/session_arguments.h"
 #include "pmemdev/base/log.h"
@@ -147,14 +148,8 @@ Result<void> Session::AnswerInit() {
 // Where files can't be mapped directly, none gets a backing file: its own would be of no use.
 Result<void> Session::StartPassthrough() {
   if (passthrough_ == nullptr) return {};
-  std::string why_not;
-  if (options_.volume.direct == DirectMode::kNever) {
-    why_not = "mounted with direct=never";
-  } else if (!negotiated_.passthrough) {
-    why_not = "the kernel doesn't offer FUSE passthrough (Linux 6.9, CONFIG_FUSE_PASSTHROUGH)";
-  } else if (!HasCapability(getpid(), CAP_SYS_ADMIN)) {
-    why_not = "the daemon lacks CAP_SYS_ADMIN";
-  }
+  std::string why_not = WhyNotDirect(options_.volume.direct, negotiated_.passthrough,
+                                     HasCapability(getpid(), CAP_SYS_ADMIN));
   if (options_.volume.direct == DirectMode::kAlways && !why_not.empty()) {
     return Failure(EOPNOTSUPP, "direct=always: " + why_not + ". Hint: use direct=auto");
   }
