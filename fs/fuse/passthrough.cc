@@ -79,7 +79,8 @@ uint32_t Passthrough::Register(int fd) {
   const bool is_for_ever =
       code == EPERM || code == ELOOP || code == ENOTTY || code == EOPNOTSUPP || code == ENOSYS;
   if (is_for_ever && refused_.exchange(code) == 0) {
-    log::Warning("fuse: {}, error={}", WhyNot(), ErrnoName(code));
+    // (`ingot status`, map and doctor tell; a mount that works is silent.)
+    log::Info("fuse: {}, error={}", WhyNot(), ErrnoName(code));
     volume_.core().direct = DirectMode::kNever;
   }
   return 0;

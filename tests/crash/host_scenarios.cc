@@ -287,13 +287,34 @@ HostScenario Recovery() {
           ""};
 }
 
+// A short file goes back into extents, of which the host must not lose a byte.
+HostScenario Demotion() {
+  const std::string text = Pattern(90'000);
+  return {"demotion",
+          [=](Volume& volume) {
+            MakeSynced(volume, "short", text);
+            MakeSynced(volume, "shorter", "few bytes");
+          },
+          [](Volume& volume) {
+            Must(volume.orphans().Recover([] { return true; }));
+            const InodeNumber inode = Find(volume, "short");
+            CHECK(!Must(volume.attributes().Get(inode)).is_backed, "it was not demoted");
+            Must(volume.core().backing->Upkeep());
+          },
+          [=](Volume& volume, bool) {
+            if (Read(volume, "shorter") != "few bytes") return std::string("inline bytes are lost");
+            return IsOneOf(volume, "short", true, {text});
+          },
+          ""};
+}
+
 }  // namespace
 
 std::vector<HostScenario> HostScenarios() {
   return {Creation(false),    Creation(true),    Promotion(false),   Promotion(true),
           Crossing(),         FailedPromotion(), Deletion(false),    Deletion(true),
           Replacement(false), Replacement(true), NamingTheUnnamed(), Rewriting(),
-          Truncation(),       Recovery()};
+          Truncation(),       Recovery(),        Demotion()};
 }
 
 }  // namespace ingot::tests

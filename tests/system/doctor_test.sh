@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 #
-# ingot doctor: what it says of good and bad places, and that its commands mend what it names.
-# usage: doctor_test.sh BUILD_DIR
+# ingot doctor: what it says of good and bad places, and that its commands mend what it names. Also
+# direct=always, which fails a mount for the same reasons. usage: doctor_test.sh BUILD_DIR
 set -uo pipefail
 
 readonly build=${1:?usage: doctor_test.sh BUILD_DIR}
@@ -108,11 +108,19 @@ test_overlay() {
         "$layers/merged" || { echo "left out: the kernel has no overlayfs"; return; }
     expect 0 'uuid' "$ingot" mkfs --size 256M "$layers/merged"
     expect 1 'warning +passthrough +the host is stacked' "$ingot" doctor "$layers/merged"
+    expect 32 'direct=always: .*overlayfs.*EOPNOTSUPP.*direct=auto' \
+        "$ingot" mount "$layers/merged" "$mnt" -o direct=always
+    ! mountpoint -q "$mnt" || fail "it is mounted all the same"
     expect 0 '' "$ingot" mount "$layers/merged" "$mnt"
     head -c 5M /dev/urandom >"$mnt/file" || fail "writing through the daemon"
     expect 0 '' "$ingot" umount "$mnt"
     expect 0 'clean' "$ingot" fsck -n "$layers/merged"
     umount "$layers/merged"
+    # The same host without the layer above.
+    mkdir "$layers/plain"
+    expect 0 'uuid' "$ingot" mkfs --size 256M "$layers/plain"
+    expect 0 '' "$ingot" mount "$layers/plain" "$mnt" -o direct=always
+    expect 0 '' "$ingot" umount "$mnt"
     umount "$layers"
 }
 
