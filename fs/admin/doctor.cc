@@ -133,10 +133,15 @@ Diagnoses ExamineMachine() {
 Diagnoses ExaminePool(const std::string& pool) {
   const Result<Json> status = Status(pool);
   if (!status) {
+    constexpr std::string_view kHint = ". Hint: ";
     std::string reason = Describe(status.error());
-    reason = reason.substr(0, reason.find(". Hint: "));
-    return {{"pool", Health::kProblem, reason,
-             status.error_code() == ENOTCONN ? "ingot umount -l " + pool : "ingot fsck " + pool}};
+    std::string command =
+        status.error_code() == ENOTCONN ? "ingot umount -l " + pool : "ingot fsck " + pool;
+    if (const size_t hint = reason.find(kHint); hint != std::string::npos) {
+      command = reason.substr(hint + kHint.size());
+      reason.resize(hint);
+    }
+    return {{"pool", Health::kProblem, reason, command}};
   }
   Diagnoses found{ExamineDamage(pool, *status)};
   struct stat file {};

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <vector>
 
@@ -103,24 +104,13 @@ Result<void> RunMkfs(const std::string& program, const FormatHostOptions& option
   return Failure(EIO, fmt::format("{} failed: {}", program, end.LastLine()));
 }
 
-// What is said about the mount's root concerns the device.
-tl::unexpected<Error> Renamed(Error error, const std::string& from, const std::string& to) {
-  for (size_t at = error.context.find(from); at != std::string::npos;
-       at = error.context.find(from, at + to.size())) {
-    error.context.replace(at, from.size(), to);
-  }
-  return tl::unexpected<Error>(std::move(error));
-}
-
 Result<MadePool> MakePoolIn(const HostMount& host, const MakePoolOptions& options,
                             const media::Uuid& uuid) {
   MakePoolOptions inside = options;
   inside.path = host.path();
   inside.uuid = uuid;
   inside.force = false;
-  Result<MadePool> made = MakePool(inside);
-  if (!made) return Renamed(std::move(made).error(), inside.path, options.path);
-  return made;
+  return MakePool(inside);
 }
 
 Result<void> SyncHost(int root) {
@@ -154,8 +144,14 @@ uint64_t DeviceStartBytes(const std::string& device) {
   return file >> sectors ? sectors * 512 : 0;
 }
 
-Result<FormattedHost> FormatHost(const FormatHostOptions& options) {
+// By its own name: a link in /dev/disk may point elsewhere once the old content is gone.
+Result<FormattedHost> FormatHost(const FormatHostOptions& named) {
+  FormatHostOptions options = named;
+  std::error_code error;
+  options.pool.path = std::filesystem::canonical(named.pool.path, error);
+  if (error) return Failure(error.value(), named.pool.path);
   const std::string& device = options.pool.path;
+  TRY(CheckHostMountable(options.kind));
   TRY(CheckLabel(options.pool.label));
   if (options.pool.size_bytes) TRY(CheckPoolSize(*options.pool.size_bytes));
   const std::string program = TRY(FindMkfs(options.kind));

@@ -46,14 +46,17 @@ int XfsExitCode(int code, bool report_only) {
 
 Result<HostCheckReport> CheckXfs(const std::string& device, HostCheckMode mode) {
   const std::string program = TRY(FindProgram("xfs_repair", "xfsprogs"));
-  bool replayed = true;
+  Result<void> replayed;
   if (mode != HostCheckMode::kReport) {
-    replayed = HostMount::Open(device, HostKind::kXfs, HostUse::kWrite, false).has_value();
+    const auto mount = HostMount::Open(device, HostKind::kXfs, HostUse::kWrite, false);
+    if (!mount) replayed = tl::unexpected<Error>(mount.error());
   }
   const bool report_only = mode != HostCheckMode::kRepair;
   ProgramEnd end = TRY(RunProgram({program, report_only ? "-n" : "-e", device}));
   if (!report_only && end.exit_code == 2 && !replayed) {
-    // The log can't be replayed: what it holds is lost, and -y is to mend everything.
+    // Only a damaged log may be dropped: what it holds is lost, and -y is to mend everything.
+    const int code = replayed.error_code();
+    if (code != EUCLEAN && code != EBADMSG) return tl::unexpected<Error>(replayed.error());
     end = TRY(RunProgram({program, "-e", "-L", device}));
   }
   return HostCheckReport{"xfs_repair", XfsExitCode(end.exit_code, report_only),
@@ -63,7 +66,8 @@ Result<HostCheckReport> CheckXfs(const std::string& device, HostCheckMode mode) 
 }  // namespace
 
 Result<HostCheckReport> CheckHost(const std::string& device, HostKind kind, HostCheckMode mode) {
-  TRY(HostClaim::Take(device));  // and given back at once: the program claims it itself
+  // And given back at once: the program claims it itself.
+  TRY(HostClaim::Take(device, /*read_only=*/mode == HostCheckMode::kReport));
   return kind == HostKind::kExt4 ? CheckExt4(device, mode) : CheckXfs(device, mode);
 }
 

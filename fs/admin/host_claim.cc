@@ -15,6 +15,7 @@
 #include <fmt/format.h>
 
 #include "fs/admin/mounts.h"
+#include "fs/admin/signature.h"
 #include "fs/core/host_device.h"
 
 namespace ingot::admin {
@@ -29,9 +30,11 @@ bool IsPrepared(const std::string& device) {
 
 tl::unexpected<Error> Busy(const std::string& device, const std::string& mountpoint) {
   if (mountpoint.empty()) {
-    return Failure(EBUSY, fmt::format("it is in use: swap, LVM, RAID or a mount in another "
-                                      "namespace. Hint: lsblk {}",
-                                      device));
+    return Failure(EBUSY,
+                   fmt::format("it is in use: swap, LVM, RAID, a mount in another namespace, "
+                               "or files that are still open from a mount whose daemon was "
+                               "killed. Hint: lsblk {}",
+                               device));
   }
   return Failure(EBUSY, fmt::format("it is mounted at {0}. Hint: umount {0}", mountpoint));
 }
@@ -51,13 +54,19 @@ std::string MountpointOfDevice(const std::string& device) {
   return {};
 }
 
-Result<HostClaim> HostClaim::Take(const std::string& device, std::chrono::milliseconds wait) {
+Result<HostClaim> HostClaim::Take(const std::string& device, bool read_only,
+                                  std::chrono::milliseconds wait) {
   struct stat status {};
   if (stat(device.c_str(), &status) != 0) return FailureFromErrno(device);
   if (!S_ISBLK(status.st_mode)) return Failure(EINVAL, "it is no block device");
+  // One on top of it claims nothing.
+  if (const std::optional<std::string> loop = FindLoopDevice(device)) {
+    return Failure(EBUSY, fmt::format("it is in use by {0}. Hint: losetup -d {0}", *loop));
+  }
+  const int flags = (read_only ? O_RDONLY : O_RDWR) | O_EXCL | O_CLOEXEC;
   const auto end = std::chrono::steady_clock::now() + wait;
   for (;;) {
-    const int fd = open(device.c_str(), O_RDWR | O_EXCL | O_CLOEXEC);
+    const int fd = open(device.c_str(), flags);
     if (fd >= 0) {
       const off_t size = lseek(fd, 0, SEEK_END);
       HostClaim claim(fd, size < 0 ? 0 : static_cast<uint64_t>(size));

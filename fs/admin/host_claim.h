@@ -15,9 +15,10 @@ namespace ingot::admin {
 
 class HostClaim {
  public:
-  // For writing. Waits for the daemon of a mount that is gone, up to `wait`. EBUSY, with where it
-  // is mounted if that can be seen; EINVAL: no block device; ENOENT, EACCES, EROFS ...
-  static Result<HostClaim> Take(const std::string& device,
+  // For writing, or only to keep others away. Waits for the daemon of a mount that is gone, up to
+  // `wait`. EBUSY, with where it is mounted if that can be seen; EINVAL: no block device; ENOENT,
+  // EACCES, EROFS ...
+  static Result<HostClaim> Take(const std::string& device, bool read_only = false,
                                 std::chrono::milliseconds wait = std::chrono::seconds(10));
   ~HostClaim();
   HostClaim(HostClaim&& other) noexcept;

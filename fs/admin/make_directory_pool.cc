@@ -34,6 +34,7 @@ namespace fs = std::filesystem;
 constexpr uint64_t kMinSize = uint64_t{64} << 20;
 constexpr uint64_t kMaxSize = uint64_t{8} << 40;
 constexpr const char* kMarkName = "uuid";
+constexpr const char* kNewMarkName = "uuid.new";  // what a kill may leave of it
 
 // What a directory holds that may be an older pool's.
 struct Present {
@@ -51,6 +52,7 @@ class NewPool {
     const std::string backing = directory_ + "/" + BackingDirectory::kName;
     unlink((directory_ + "/" + PoolPath::kRegionName).c_str());
     unlink((backing + "/" + kMarkName).c_str());
+    unlink((backing + "/" + kNewMarkName).c_str());
     rmdir(backing.c_str());
   }
   NewPool(const NewPool&) = delete;
@@ -87,7 +89,8 @@ Result<void> LookIntoBacking(const std::string& path, Present& present) {
     const bool is_file = entry.symlink_status(error).type() == fs::file_type::regular;
     present.mark |= name == kMarkName;
     const bool is_number = name.find_first_not_of("0123456789") == std::string::npos;
-    if (is_file && (is_number || name == kMarkName)) return {};
+    const bool is_mark = name == kMarkName || name == kNewMarkName;
+    if (is_file && (is_number || is_mark)) return {};
     return Failure(ENOTEMPTY, fmt::format("'{}' is no part of a pool. Hint: name an empty "
                                           "directory",
                                           entry.path().string()));

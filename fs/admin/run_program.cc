@@ -3,6 +3,7 @@
 #include "fs/admin/run_program.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,6 +13,8 @@
 #include <cstdlib>
 
 #include <fmt/format.h>
+
+#include "pmemdev/base/descriptor.h"
 
 namespace ingot::admin {
 namespace {
@@ -28,12 +31,32 @@ std::string ReadAll(int fd) {
   }
 }
 
-int WaitForEnd(pid_t child) {
+Result<int> WaitForEnd(pid_t child) {
   int status = 0;
-  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  while (waitpid(child, &status, 0) < 0) {
+    if (errno != EINTR) return FailureFromErrno("waiting for a program");
   }
   return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
+
+// As long as a program changes something, we are there to see its end: who wants to end it, ends
+// it itself (the terminal's signals reach it).
+class HeldBackSignals {
+ public:
+  HeldBackSignals() {
+    signal(SIGCHLD, SIG_DFL);  // ignored, as some parents leave it, ends could not be waited for
+    sigset_t ending;
+    sigemptyset(&ending);
+    for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) sigaddset(&ending, number);
+    pthread_sigmask(SIG_BLOCK, &ending, &before_);
+  }
+  ~HeldBackSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  HeldBackSignals(const HeldBackSignals&) = delete;
+  [[nodiscard]] const sigset_t& before() const { return before_; }
+
+ private:
+  sigset_t before_;
+};
 
 // Messages in the words that tests and people know, whatever the user's language.
 std::vector<char*> PlainEnvironment() {
@@ -84,23 +107,29 @@ Result<ProgramEnd> RunProgram(const std::vector<std::string>& arguments) {
   std::vector<char*> environment = PlainEnvironment();
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return FailureFromErrno("pipe");
+  const Descriptor reader(ends[0]);
+  Descriptor writer(ends[1]);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
   posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
+  const HeldBackSignals held_back;
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+  posix_spawnattr_setsigmask(&attributes, &held_back.before());
   pid_t child = 0;
   const int error =
-      posix_spawn(&child, words[0], &actions, nullptr, words.data(), environment.data());
+      posix_spawn(&child, words[0], &actions, &attributes, words.data(), environment.data());
+  posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
-  close(ends[1]);
+  writer = Descriptor();
+  if (error != 0) return Failure(error, arguments.front());
   ProgramEnd end;
-  if (error == 0) {
-    end.output = ReadAll(ends[0]);
-    end.exit_code = WaitForEnd(child);
-  }
-  close(ends[0]);
-  return error == 0 ? Result<ProgramEnd>(std::move(end)) : Failure(error, arguments.front());
+  end.output = ReadAll(reader.get());
+  end.exit_code = TRY(WaitForEnd(child));
+  return end;
 }
 
 }  // namespace ingot::admin

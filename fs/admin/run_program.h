@@ -2,7 +2,7 @@
 // Other people's programs, run to their end: mkfs and fsck of host filesystems.
 //
 // No shell in between; standard input is /dev/null, so that nothing can ask. What a program leaves
-// if it is killed is its own business.
+// if it is killed is its own business. Signals that would end us wait until it has ended.
 #pragma once
 
 #include <string>

@@ -157,9 +157,11 @@ Result<void> WipeSignatures(int fd) {
                                                      BLKID_SUBLKS_BADCSUM);
   blkid_probe_enable_partitions(probe.get(), 1);
   blkid_probe_set_partitions_flags(probe.get(), BLKID_PARTS_MAGIC);
-  while (blkid_do_probe(probe.get()) == 0) {
+  int found = 0;
+  while ((found = blkid_do_probe(probe.get())) == 0) {
     if (blkid_do_wipe(probe.get(), 0) != 0) return Failure(EIO, "wiping its old signatures");
   }
+  if (found < 0) return Failure(EIO, "reading its old signatures");
   // Also what libblkid doesn't know.
   const std::vector<std::byte> zeros(kHugePageSize / 2);
   if (pwrite(fd, zeros.data(), zeros.size(), 0) != static_cast<ssize_t>(zeros.size())) {

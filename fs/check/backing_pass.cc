@@ -57,7 +57,8 @@ Result<const char*> WhyStranger(const Context& context, uint64_t number) {
   if (number >= context.backing_limit) return "was never handed out";
   const Result<struct stat> status = context.options.directory->Stat(number);
   if (status.error_code() == EUCLEAN) return "is no regular file";
-  if (!status) return tl::unexpected<Error>(status.error());
+  // (A mount that goes on has deleted it by now.)
+  if (!status && status.error_code() != ENOENT) return tl::unexpected<Error>(status.error());
   return nullptr;
 }
 
@@ -127,8 +128,9 @@ Result<void> FindUnknown(Context& context, const std::vector<uint64_t>& files,
   for (const uint64_t number : files) {
     if (IsOwned(context, number) || std::ranges::binary_search(listed, number)) continue;
     const Result<struct stat> status = context.options.directory->Stat(number);
-    // An inode that lost what was none: the next round tells of it.
-    if (status.error_code() == EUCLEAN) continue;
+    // An inode that lost what was none: the next round tells of it. And what a mount that goes on
+    // has deleted meanwhile.
+    if (status.error_code() == EUCLEAN || status.error_code() == ENOENT) continue;
     if (!status) return tl::unexpected<Error>(status.error());
     const bool is_empty = status->st_size == 0;
     context.Report(FindingKind::kBackingFileUnknown, {},

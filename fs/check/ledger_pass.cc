@@ -106,7 +106,8 @@ uint64_t HighestHandedOut(Context& context) {
   media::BackingLedger ledger{};
   const Result<void> read =
       context.reader.Copy(BackingLedger::kPage, BackingLedger::kIdentity, WritableBytesOf(ledger));
-  const bool is_believed = read && IsBackingNumber(ledger.next_number);
+  const bool is_believed =
+      read && ledger.next_number != 0 && ledger.next_number <= media::kMaxBackingNumber;
   return is_believed ? ledger.next_number - 1 : 0;
 }
 

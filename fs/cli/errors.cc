@@ -53,10 +53,22 @@ std::string HintFor(const Doing& doing, int code) {
   }
 }
 
+// The host of a prepared block device is reached by a descriptor, whose name tells nobody anything.
+std::string NameDevice(std::string text, const std::string& device) {
+  constexpr std::string_view kDescriptor = "/proc/self/fd/";
+  size_t at = text.find(kDescriptor);
+  while (at != std::string::npos) {
+    const size_t end = text.find_first_not_of("0123456789", at + kDescriptor.size());
+    text.replace(at, (end == std::string::npos ? text.size() : end) - at, device);
+    at = text.find(kDescriptor, at + device.size());
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string FormatError(const Doing& doing, const Error& error) {
-  std::string context = error.context;
+  std::string context = NameDevice(error.context, doing.path);
   std::string hint;
   if (const size_t at = context.find(kHintMark); at != std::string::npos) {
     hint = context.substr(at + kHintMark.size());

@@ -96,7 +96,7 @@ Result<std::optional<admin::HostCheckReport>> CheckHostFirst(const FsckArguments
   const std::optional<HostDevice> host = TRY(ReadHostDevice(options.pool));
   if (!host || !host->has_pool()) return std::nullopt;
   const FsckFlags& flags = options.flags;
-  const bool writes = flags.yes || flags.preen;
+  const bool writes = flags.yes || flags.preen || (flags.superblock && !flags.no);
   const admin::HostCheckMode mode = flags.yes     ? admin::HostCheckMode::kRepair
                                     : flags.preen ? admin::HostCheckMode::kPreen
                                                   : admin::HostCheckMode::kReport;

@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <charconv>
 #include <cstring>
 
@@ -21,6 +20,7 @@ namespace ingot {
 namespace {
 
 constexpr const char* kUuidName = "uuid";
+constexpr const char* kNewUuidName = "uuid.new";
 constexpr size_t kUuidTextBytes = 36;
 
 class Name {
@@ -40,6 +40,10 @@ bool ParseNumber(const char* name, uint64_t& number) {
   return error == std::errc() && stopped == end && number != 0 && name[0] != '0';
 }
 
+bool IsMarkName(const char* name) {
+  return std::strcmp(name, kUuidName) == 0 || std::strcmp(name, kNewUuidName) == 0;
+}
+
 Result<void> SyncDescriptor(int fd, const char* what) {
   while (fsync(fd) != 0) {
     if (errno != EINTR) return FailureFromErrno(what);
@@ -47,38 +51,43 @@ Result<void> SyncDescriptor(int fd, const char* what) {
   return {};
 }
 
+// Whole or not at all, and never through a link: the old one may be anything.
 Result<void> WriteMark(int directory, const media::Uuid& uuid) {
   const std::string text = FormatUuid(uuid) + "\n";
-  const Descriptor file(
-      openat(directory, kUuidName, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-  if (file.get() < 0) return FailureFromErrno("backing/uuid");
-  if (write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
-    return FailureFromErrno("backing/uuid");
+  if (unlinkat(directory, kNewUuidName, 0) != 0 && errno != ENOENT) {
+    return FailureFromErrno("backing/uuid.new");
   }
-  return SyncDescriptor(file.get(), "backing/uuid");
-}
-
-bool IsUuid(std::string_view text) {
-  constexpr std::string_view kForm = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
-  return text.size() == kForm.size() &&
-         std::equal(text.begin(), text.end(), kForm.begin(), [](char c, char form) {
-           return form == '-' ? c == '-' : std::isxdigit(static_cast<unsigned char>(c)) != 0;
-         });
+  constexpr int kFlags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+  const Descriptor file(openat(directory, kNewUuidName, kFlags, 0600));
+  if (!file) return FailureFromErrno("backing/uuid.new");
+  if (write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
+    return FailureFromErrno("backing/uuid.new");
+  }
+  TRY(SyncDescriptor(file.get(), "backing/uuid.new"));
+  if (renameat(directory, kNewUuidName, directory, kUuidName) == 0) return {};
+  return FailureFromErrno("backing/uuid");
 }
 
 Result<BackingDirectory::Mark> MarkIn(int directory, const media::Uuid& uuid) {
   using Mark = BackingDirectory::Mark;
-  const Descriptor file(openat(directory, kUuidName, O_RDONLY | O_CLOEXEC));
-  if (file.get() < 0) {
+  constexpr int kFlags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+  const Descriptor file(openat(directory, kUuidName, kFlags));
+  if (!file) {
     if (errno == ENOENT) return Mark::kNone;
+    if (errno == ELOOP || errno == ENXIO) return Mark::kForeign;
     return FailureFromErrno("backing/uuid");
   }
+  struct stat status {};
+  if (fstat(file.get(), &status) != 0) return FailureFromErrno("backing/uuid");
+  if (!S_ISREG(status.st_mode)) return Mark::kForeign;
   std::array<char, kUuidTextBytes> bytes{};
   const ssize_t got = read(file.get(), bytes.data(), bytes.size());
   if (got < 0) return FailureFromErrno("backing/uuid");
   const std::string_view text(bytes.data(), static_cast<size_t>(got));
-  if (text == FormatUuid(uuid)) return Mark::kOurs;
-  return IsUuid(text) ? Mark::kForeign : Mark::kNone;
+  const std::string ours = FormatUuid(uuid);
+  if (text == ours) return Mark::kOurs;
+  // A torn one of ours, at most; whatever else it is, somebody meant something by it.
+  return ours.starts_with(text) ? Mark::kNone : Mark::kForeign;
 }
 
 tl::unexpected<Error> Unmarked(BackingDirectory::Mark mark, const std::string& pool) {
@@ -135,7 +144,7 @@ Result<void> BackingDirectory::Make(const std::string& pool, const media::Uuid& 
   if (directory.get() < 0) return FailureFromErrno(pool + "/" + kName);
   TRY(ForEachName(directory.get(), [&](const char* name) -> Result<void> {
     uint64_t number = 0;
-    const bool is_ours = ParseNumber(name, number) || std::strcmp(name, kUuidName) == 0;
+    const bool is_ours = ParseNumber(name, number) || IsMarkName(name);
     if (!is_ours || !force) {
       return Failure(EEXIST, fmt::format("backing/ holds '{}' already", name));
     }
@@ -258,7 +267,7 @@ Result<BackingDirectory::Listing> BackingDirectory::List() const {
     uint64_t number = 0;
     if (ParseNumber(name, number)) {
       listing.numbers.push_back(number);
-    } else if (std::strcmp(name, kUuidName) != 0) {
+    } else if (!IsMarkName(name)) {
       listing.strangers.emplace_back(name);
     }
     return {};

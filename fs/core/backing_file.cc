@@ -4,6 +4,8 @@
 
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <linux/magic.h>
+#include <sys/statfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -173,6 +175,16 @@ Result<void> BackingFile::Sync(bool data_only, PersistSite site) {
 Result<void> BackingFile::SyncIfDirty(PersistSite site) {
   const bool is_dirty = is_written_past_us_.load() || changes_.load() != synced_changes_.load();
   return is_dirty ? Sync(/*data_only=*/true, site) : Result<void>();
+}
+
+bool BackingFile::IsMappedFromMedium() const {
+  struct statfs host {};
+  if (fstatfs(fd_, &host) == 0 && (host.f_type == TMPFS_MAGIC || host.f_type == RAMFS_MAGIC)) {
+    return true;
+  }
+  struct statx status {};
+  if (statx(fd_, "", AT_EMPTY_PATH, STATX_TYPE, &status) != 0) return false;
+  return (status.stx_attributes & STATX_ATTR_DAX) != 0;
 }
 
 // A host without leases knows nothing, so that somebody may have it open.

@@ -84,6 +84,9 @@ class BackingFile {
   Result<void> Sync(bool data_only, PersistSite site = PersistSite::current());
   // Sync of the data, if anything may have changed since the last one that succeeded.
   Result<void> SyncIfDirty(PersistSite site = PersistSite::current());
+  // True if a mapping of it is the medium's own pages: on tmpfs, and where the host says so of the
+  // file (DAX). Else it is the host's page cache.
+  [[nodiscard]] bool IsMappedFromMedium() const;
   // False if the host says that no open file and no mapping but our own descriptor is left, of any
   // process: a write lease can be had. It is given back at once: whoever holds back opens through
   // this mount knows that nobody comes meanwhile.

@@ -110,15 +110,16 @@ Result<void> BackingFiles::MakeSpares(uint32_t count) {
   // A region from a copy may have forgotten numbers whose files are somebody's.
   uint64_t first = ledger_->next_number();
   for (uint64_t number = first; number < first + count; ++number) {
+    if (first + count > media::kMaxBackingNumber) {
+      return Failure(EOVERFLOW, fmt::format("the numbers of backing files are used up, the next is "
+                                            "{}. Hint: copy the files to a new pool",
+                                            first));
+    }
     const Result<struct stat> status = directory_->Stat(number);
     if (status.error_code() == ENOENT) continue;
+    if (!status && status.error_code() != EUCLEAN) return tl::unexpected<Error>(status.error());
     log::Warning("event=backing_file_unknown number={}", number);
     first = number + 1;
-  }
-  if (first + count > media::kMaxBackingNumber) {
-    return Failure(EOVERFLOW, fmt::format("the numbers of backing files are used up, the next is "
-                                          "{}. Hint: copy the files to a new pool",
-                                          first));
   }
   {
     Transaction transaction(allocator_, reader_);
@@ -243,6 +244,8 @@ void BackingFiles::CollapseCut() {
     cuts.swap(cut_);
   }
   for (Cut& cut : cuts) {
+    const Result<struct stat> status = cut.file->Stat();
+    if (!status || status->st_nlink == 0) continue;  // deleted since then
     const int code = CollapseHugePage(*cut.file, cut.offset).error_code();
     if (code == 0) continue;
     // Somebody has it pinned, or memory is short: for a while. EINVAL: it was cut further.
@@ -250,7 +253,7 @@ void BackingFiles::CollapseCut() {
     if (may_pass && ++cut.attempts < kMaxAttempts) {
       const std::lock_guard lock(mutex_);
       (void)NoThrow([&]() -> Result<void> {
-        cut_.push_back(std::move(cut));
+        if (cut_.size() < kMaxCut) cut_.push_back(std::move(cut));
         return {};
       });
       continue;
@@ -312,7 +315,8 @@ Result<void> BackingFiles::MakeRoom(bool space) {
   return FinishDeletions();
 }
 
-std::vector<uint64_t> BackingFiles::Unlink(const std::vector<uint64_t>& numbers) {
+std::vector<uint64_t> BackingFiles::Unlink(const std::vector<uint64_t>& numbers,
+                                           Result<void>& first_failure) {
   std::vector<uint64_t> gone;
   for (const uint64_t number : numbers) {
     Forget(number);
@@ -323,6 +327,7 @@ std::vector<uint64_t> BackingFiles::Unlink(const std::vector<uint64_t>& numbers)
     }
     log::Warning("event=backing_file_not_deleted number={} error={} reason=\"{}\"", number,
                  ErrnoName(unlinked.error().code), unlinked.error().context);
+    if (first_failure) first_failure = unlinked;
   }
   return gone;
 }
@@ -334,13 +339,14 @@ Result<void> BackingFiles::FinishDeletions() {
   // Once more: one of them may be a spare whose commit has just ended in the middle, and then the
   // device was read-only before its number came here.
   if (const Result<void> may = CheckWritable(); !may) {
-    for (const uint64_t number : numbers) ledger_->Abandon(number);
+    for (const uint64_t number : numbers) ledger_->Abandon(number, /*wake=*/false);
     return may;
   }
   std::vector<uint64_t> gone;
+  Result<void> unlink_failure;
   // Their space is wanted in any case; their numbers stay listed if the host can't be trusted.
   const Result<void> result = NoThrow([&]() -> Result<void> {
-    std::vector<uint64_t> unlinked = Unlink(numbers);
+    std::vector<uint64_t> unlinked = Unlink(numbers, unlink_failure);
     if (host_failed_) return Failure(EIO, "a sync of the backing directory failed before");
     TRY(Synced(directory_->Sync()));
     Transaction transaction(allocator_, reader_);
@@ -349,26 +355,29 @@ Result<void> BackingFiles::FinishDeletions() {
     gone.swap(unlinked);
     return {};
   });
-  // Still listed: with the next ones, or by the next mount.
+  // Still listed: with the next ones, or by the next mount; not at once.
   for (const uint64_t number : numbers) {
-    if (std::ranges::find(gone, number) == gone.end()) ledger_->Abandon(number);
+    if (std::ranges::find(gone, number) == gone.end()) ledger_->Abandon(number, /*wake=*/false);
   }
-  return result;
+  return result ? unlink_failure : result;
 }
 
 Result<void> BackingFiles::Upkeep() {
   TRY(CheckWritable());
   SyncClosed();
-  CollapseCut();
-  const std::lock_guard lock(upkeep_mutex_);
-  TRY(FinishDeletions());
-  size_t present = 0;
   {
-    const std::lock_guard lock_spares(mutex_);
-    present = spares_.size();
+    const std::lock_guard lock(upkeep_mutex_);
+    const Result<void> deleted = FinishDeletions();
+    size_t present = 0;
+    {
+      const std::lock_guard lock_spares(mutex_);
+      present = spares_.size();
+    }
+    if (present < kSpares / 2) TRY(MakeSpares(kSpares - static_cast<uint32_t>(present)));
+    if (!deleted) return deleted;
   }
-  if (present >= kSpares / 2) return {};
-  return MakeSpares(kSpares - static_cast<uint32_t>(present));
+  CollapseCut();
+  return {};
 }
 
 }  // namespace ingot

@@ -125,7 +125,7 @@ class BackingFiles {
   // EROFS: the volume or its device can't be written.
   [[nodiscard]] Result<void> CheckWritable() const;
   // Unlinks them; returns those that are gone. Others are listed as before.
-  std::vector<uint64_t> Unlink(const std::vector<uint64_t>& numbers);
+  std::vector<uint64_t> Unlink(const std::vector<uint64_t>& numbers, Result<void>& first_failure);
   std::shared_ptr<BackingFile> Known(uint64_t number);
   // The one that everybody uses: `file`, unless another thread was faster.
   std::shared_ptr<BackingFile> Remember(std::shared_ptr<BackingFile> file);

@@ -73,11 +73,11 @@ std::vector<uint64_t> BackingLedger::TakeAbandoned() {
   return taken;
 }
 
-void BackingLedger::Abandon(uint64_t number) {
+void BackingLedger::Abandon(uint64_t number, bool wake) {
   const MutexLock lock(mutex_);
   CHECK(abandoned_.size() < media::kLedgerPlaces, "backing file {}", number);
   abandoned_.push_back(number);
-  if (waker_) waker_();
+  if (wake && waker_) waker_();
 }
 
 void BackingLedger::set_waker(std::function<void()> waker) {

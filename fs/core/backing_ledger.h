@@ -62,7 +62,7 @@ class BackingLedger {
   // Listed numbers whose files are to be deleted: all that were listed when the pool was opened,
   // and what inodes have lost since. Taken by who deletes; given back if that failed.
   [[nodiscard]] std::vector<uint64_t> TakeAbandoned();
-  void Abandon(uint64_t number);
+  void Abandon(uint64_t number, bool wake = true);
   // Called with the lock held when there is something to take.
   void set_waker(std::function<void()> waker);
 

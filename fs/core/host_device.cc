@@ -36,6 +36,17 @@ constexpr HostLayout kHostLayouts[] = {
     {HostKind::kXfs, 0, "XFSB", 108, 12, 32},
 };
 
+// Journal to be replayed, orphans in a file, orphans in a list.
+bool Ext4Waits(const std::array<char, kReadBytes>& bytes) {
+  const auto word = [&bytes](size_t at) {
+    uint32_t value = 0;  // little-endian on media and here
+    std::memcpy(&value, &bytes[1024 + at], sizeof(value));
+    return value;
+  };
+  constexpr uint32_t kRecover = 0x4, kOrphanPresent = 0x10000;
+  return (word(0x60) & kRecover) != 0 || (word(0x64) & kOrphanPresent) != 0 || word(0xE8) != 0;
+}
+
 std::string TextAt(const char* text, size_t most) {
   return {text, strnlen(text, most)};
 }
@@ -82,14 +93,17 @@ Result<void> SetFlag(int context, const char* key) {
   return Refused(context, key);
 }
 
+Result<Descriptor> OpenContext(HostKind kind) {
+  Descriptor context(fsopen(NameOf(kind), FSOPEN_CLOEXEC));
+  if (context) return context;
+  if (errno != ENODEV) return FailureFromErrno("mounting a host filesystem");
+  return Failure(ENODEV, fmt::format("this kernel has no {0}. Hint: modprobe {0}", NameOf(kind)));
+}
+
 // `share`: for looking beside a mount, which is writable.
 Result<int> MountDetached(const std::string& device, HostKind kind, HostUse use, bool share,
                           bool dax) {
-  const Descriptor context(fsopen(NameOf(kind), FSOPEN_CLOEXEC));
-  if (context.get() < 0) {
-    if (errno != ENODEV) return FailureFromErrno("fsopen");
-    return Failure(ENODEV, fmt::format("this kernel has no {0}. Hint: modprobe {0}", NameOf(kind)));
-  }
+  const Descriptor context = TRY(OpenContext(kind));
   TRY(SetString(context.get(), "source", device));
   if (dax) TRY(SetString(context.get(), "dax", "always"));
   const bool read_only = use != HostUse::kWrite && !share;
@@ -132,7 +146,7 @@ Result<std::optional<HostDevice>> ReadHostDevice(const std::string& device) {
     media::Uuid uuid{};
     std::memcpy(uuid.data(), &bytes[layout.uuid_at], uuid.size());
     return HostDevice{layout.kind, TextAt(&bytes[layout.label_at], layout.label_bytes),
-                      FormatUuid(uuid)};
+                      FormatUuid(uuid), layout.kind == HostKind::kExt4 && Ext4Waits(bytes)};
   }
   return std::nullopt;
 }
@@ -144,10 +158,35 @@ bool DeviceOffersDax(const std::string& device) {
   return file.get() == '1';
 }
 
+Result<void> CheckHostMountable(HostKind kind) {
+  (void)TRY(OpenContext(kind));
+  return {};
+}
+
 Result<HostMount> HostMount::Open(const std::string& device, HostKind kind, HostUse use, bool dax) {
-  Result<int> fd = MountDetached(device, kind, use, /*share=*/false, dax);
-  if (fd.error_code() == EBUSY && use == HostUse::kLook) {
-    fd = MountDetached(device, kind, use, /*share=*/true, dax);
+  if (use == HostUse::kLook) return Look(device, kind, dax);
+  return HostMount(TRY(MountDetached(device, kind, use, /*share=*/false, dax)));
+}
+
+// A mount that is there already is shared, as it is: writable, then its journal is in use, or not.
+// Else there may be nothing to recover, for ext4 would begin with it even so.
+Result<HostMount> HostMount::Look(const std::string& device, HostKind kind, bool dax) {
+  bool is_in_use = false;
+  {
+    const Descriptor claim(open(device.c_str(), O_RDONLY | O_EXCL | O_CLOEXEC));
+    is_in_use = !claim && errno == EBUSY;
+  }
+  const std::optional<HostDevice> found = TRY(ReadHostDevice(device));
+  const bool needs_recovery = found && found->needs_recovery;
+  if (needs_recovery && !is_in_use) {
+    return Failure(EUCLEAN, fmt::format("the journal of its {} filesystem waits to be replayed, "
+                                        "which would change it. Hint: ingot fsck -p {}",
+                                        NameOf(kind), device));
+  }
+  Result<int> fd = Failure(EBUSY);
+  if (!needs_recovery) fd = MountDetached(device, kind, HostUse::kLook, /*share=*/false, dax);
+  if (fd.error_code() == EBUSY) {
+    fd = MountDetached(device, kind, HostUse::kLook, /*share=*/true, dax);
   }
   return HostMount(TRY(std::move(fd)));
 }

@@ -24,11 +24,17 @@ struct HostDevice {
   HostKind kind = HostKind::kExt4;
   std::string label;
   std::string uuid;
+  // ext4: the journal, or its list of deleted files, is to be gone through by the next mount, and
+  // would be, in part, by a read-only one that passes the journal over. Also while it is mounted.
+  bool needs_recovery = false;
   [[nodiscard]] bool has_pool() const { return label == kHostLabel; }
 };
 
 // Nothing: no ext2-4 or xfs is on it. EINVAL: no block device. ENOENT, EACCES, EIO ...
 Result<std::optional<HostDevice>> ReadHostDevice(const std::string& device);
+
+// Whether the kernel can mount such a host, and this process may. ENODEV; EPERM.
+Result<void> CheckHostMountable(HostKind kind);
 
 // What the block layer says of the device, or of the whole device of a partition.
 [[nodiscard]] bool DeviceOffersDax(const std::string& device);
@@ -36,14 +42,15 @@ Result<std::optional<HostDevice>> ReadHostDevice(const std::string& device);
 enum class HostUse : uint8_t {
   kWrite,
   kRead,  // read-only; the host's journal is replayed first if it has to be
-  kLook,  // nothing is written, a journal that waits is passed over; also beside a mount
+  kLook,  // nothing is written; also beside a mount
 };
 
 class HostMount {
  public:
   // Mounts it so that all files are mapped directly, if the device can. EBUSY: something else has
   // it, or it is mounted the other way (read-only or not). EPERM: no CAP_SYS_ADMIN. EINVAL: the
-  // host filesystem refuses, as its own words in the context say.
+  // host filesystem refuses, as its own words in the context say. EUCLEAN: to look without writing
+  // the host would have to be recovered first.
   static Result<HostMount> Open(const std::string& device, HostKind kind, HostUse use, bool dax);
   ~HostMount();
   HostMount(HostMount&& other) noexcept;
@@ -55,6 +62,7 @@ class HostMount {
 
  private:
   explicit HostMount(int fd) : fd_(fd) {}
+  static Result<HostMount> Look(const std::string& device, HostKind kind, bool dax);
   int fd_;
 };
 

@@ -42,34 +42,42 @@ Result<PoolPath> ResolveDirectory(const std::string& path) {
                                  "interrupted, ingot mkfs --force {}",
                                  backing, path));
     }
-    return Failure(ENOENT, fmt::format("there is no pool in this directory. Hint: ingot mkfs {}",
-                                       path));
+    return Failure(ENOENT,
+                   fmt::format("there is no pool in this directory. Hint: ingot mkfs {}", path));
   }
   if (!S_ISREG(status.st_mode)) {
-    return Failure(EINVAL, fmt::format("'{}' is no regular file, so this is no directory pool",
-                                       pool.region));
+    return Failure(
+        EINVAL, fmt::format("'{}' is no regular file, so this is no directory pool", pool.region));
   }
   return pool;
 }
 
 Result<PoolPath> ResolveBlockDevice(const std::string& path, HostUse use) {
   const std::optional<HostDevice> found = TRY(ReadHostDevice(path));
-  if (!found || !found->has_pool()) {
+  if (!found) {
+    return Failure(
+        EINVAL, fmt::format("no filesystem that could hold a pool is on this block device. Hint: "
+                            "if there was one, e2fsck or xfs_repair may find it; else ingot mkfs "
+                            "--format {}",
+                            path));
+  }
+  if (!found->has_pool()) {
+    const char* const relabel =
+        found->kind == HostKind::kExt4 ? "e2label {1} {2}" : "xfs_admin -L {2} {1}";
     return Failure(EINVAL,
-                   fmt::format("this block device was not prepared for a pool, or not to the "
-                               "end{}. Hint: ingot mkfs --format {}",
-                               found ? fmt::format("; it holds an {} filesystem",
-                                                   NameOf(found->kind))
-                                     : "",
-                               path));
+                   fmt::format("it holds an {0} filesystem that isn't labelled as a pool's. Hint: "
+                               "if it is one, {3}; else ingot mkfs --format {1}",
+                               NameOf(found->kind), path, kHostLabel,
+                               fmt::format(fmt::runtime(relabel), "", path, kHostLabel)));
   }
   auto host = std::make_shared<HostMount>(
       TRY(HostMount::Open(path, found->kind, use, DeviceOffersDax(path))));
   Result<PoolPath> pool = ResolveDirectory(host->path());
   if (!pool) {
-    return Failure(pool.error_code() == ENOENT ? EUCLEAN : pool.error_code(),
+    return Failure(pool.error_code(),
                    "the region of its pool is missing. Hint: restore it from a copy, or begin "
-                   "anew: ingot mkfs --format --force " + path);
+                   "anew: ingot mkfs --format --force " +
+                       path);
   }
   pool->host = std::move(host);
   return pool;
@@ -95,7 +103,8 @@ bool IsSamePool(const std::string& one, const std::string& other) {
 
 Result<void> CheckMountpointOf(const PoolPath& pool, const std::string& mountpoint) {
   struct stat point {};
-  if (pool.directory.empty() || stat(mountpoint.c_str(), &point) != 0) return {};
+  if (pool.directory.empty() || pool.host != nullptr || stat(mountpoint.c_str(), &point) != 0)
+    return {};
   std::error_code error;
   std::filesystem::path hidden = std::filesystem::canonical(pool.directory, error);
   if (error) return Failure(error.value(), pool.directory);

@@ -89,8 +89,11 @@ bool FileData::TryPromote(InodeNumber number, const media::Inode& inode, uint64_
   // A full host would be asked for each write, at the price of a copy.
   constexpr int64_t kPauseSeconds = 2;
   no_promotion_until_ = CurrentTime().seconds + kPauseSeconds;
-  log::Warning("event=not_promoted inode={} error={} reason=\"{}\"", number.value,
-               ErrnoName(promoted.error().code), promoted.error().context);
+  // (EAGAIN: an unnamed file in too many pieces, which is nobody's fault.)
+  const bool is_normal = promoted.error().code == EAGAIN;
+  log::Format(is_normal ? log::Level::kInfo : log::Level::kWarning,
+             "event=not_promoted inode={} error={} reason=\"{}\"", number.value,
+             ErrnoName(promoted.error().code), promoted.error().context);
   return false;
 }
 

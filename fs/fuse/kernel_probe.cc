@@ -13,6 +13,8 @@
 #include <cstring>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "fs/fuse/libfuse.h"
 
 namespace ingot {
@@ -146,6 +148,22 @@ std::string WhyNotDirect(DirectMode direct, bool kernel_offers_passthrough, bool
   }
   if (!has_sys_admin) return "the daemon lacks CAP_SYS_ADMIN";
   return {};
+}
+
+std::string DescribeRefusal(int code) {
+  if (code == ELOOP) {
+    return "the host's filesystem lies upon another one (overlayfs, ecryptfs), whose files the "
+           "kernel doesn't pass through";
+  }
+  return fmt::format("the kernel refuses the host's files ({})", ErrnoName(code));
+}
+
+std::string WhyHostIsRefused(int fd) {
+  const Result<KernelProbe> probe = KernelProbe::Open();
+  if (!probe || !probe->offers_passthrough()) return {};
+  const int code = probe->TakesBackingFile(fd).error_code();
+  const bool is_for_ever = code == ELOOP || code == EOPNOTSUPP || code == ENOTTY;
+  return is_for_ever ? DescribeRefusal(code) : std::string();
 }
 
 }  // namespace ingot

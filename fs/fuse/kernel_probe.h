@@ -2,7 +2,8 @@
 // The kernel's own word on FUSE passthrough, before there is a mount: a connection that serves
 // nothing, mounted nowhere, is taken through the handshake and asked to take a file as backing.
 //
-// Owns the connection; its end leaves nothing. For `ingot doctor`.
+// Owns the connection; its end leaves nothing. For `ingot doctor`, and for the session of a
+// directory pool, whose own connection takes no file before it serves requests.
 #pragma once
 
 #include <cstdint>
@@ -50,5 +51,11 @@ struct LibfuseFacts {
 // Why files of a directory pool are not mapped directly, for people; empty: they are.
 [[nodiscard]] std::string WhyNotDirect(DirectMode direct, bool kernel_offers_passthrough,
                                        bool has_sys_admin);
+
+// Why the kernel passes none of the files through that lie where this one does; empty: it does, or
+// can't be asked, and the first open will tell.
+[[nodiscard]] std::string WhyHostIsRefused(int fd);
+// The same in words, for the error that the kernel gave.
+[[nodiscard]] std::string DescribeRefusal(int code);
 
 }  // namespace ingot

@@ -64,7 +64,11 @@ void Maintenance::KeepUpMeanwhile() {
   const auto now = std::chrono::steady_clock::now();
   if (now < next_upkeep_) return;
   next_upkeep_ = now + kTick;
-  KeepBackingFiles();
+  if (quiet_ticks_ != 0) {
+    --quiet_ticks_;
+  } else {
+    KeepBackingFiles();
+  }
   ReleaseHostSpace();
 }
 
@@ -80,6 +84,8 @@ void Maintenance::RecoverOrphans() {
     });
   });
   if (!recovered) {
+    // It isn't tried again in this mount.
+    if (BackingFiles* const backing = volume_.core().backing.get()) backing->EndDemotion();
     log::Failed("recovery of orphans stopped, error={} reason=\"{}\"",
                 ErrnoName(recovered.error().code), recovered.error().context);
   } else if (*recovered != 0) {

@@ -73,7 +73,10 @@ std::string WhyNotDirect(Session& session, const Attributes& attributes) {
   if (session.passthrough()->IsHeldBack(inode)) {
     return "it was opened before it had a backing file. Hint: close all handles of it";
   }
-  return "";
+  const auto file = session.volume().data().BackingFileOf(inode);
+  if (!file) return Describe(file.error());
+  if ((*file)->IsMappedFromMedium()) return "";
+  return "the host has no DAX: mappings are of its page cache. Hint: ingot doctor";
 }
 
 // The greatest power of two, up to 2 MiB, by which bytes lie on the medium as in the file.

@@ -13,9 +13,15 @@ namespace ingot {
 namespace {
 
 Result<void> CheckMountpoint(const MountOptions& options) {
-  // What is wrong with the pool's path is said when it is opened.
-  if (const auto pool = ResolvePool(options.pool_path)) {
-    TRY(CheckMountpointOf(*pool, options.mountpoint));
+  // What is wrong with the pool's path is said when it is opened. (A block device's host is mounted
+  // nowhere, so that nothing can hide it.)
+  struct stat source {};
+  const bool is_directory =
+      stat(options.pool_path.c_str(), &source) == 0 && S_ISDIR(source.st_mode);
+  if (is_directory) {
+    if (const auto pool = ResolvePool(options.pool_path)) {
+      TRY(CheckMountpointOf(*pool, options.mountpoint));
+    }
   }
   const std::string what = "mount point '" + options.mountpoint + "'";
   struct stat status {};

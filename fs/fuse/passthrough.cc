@@ -6,8 +6,7 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 
-#include <fmt/format.h>
-
+#include "fs/fuse/kernel_probe.h"
 #include "fs/fuse/open_mode.h"
 #include "pmemdev/base/check.h"
 #include "pmemdev/base/log.h"
@@ -79,8 +78,7 @@ uint32_t Passthrough::Register(int fd) {
   const bool is_for_ever =
       code == EPERM || code == ELOOP || code == ENOTTY || code == EOPNOTSUPP || code == ENOSYS;
   if (is_for_ever && refused_.exchange(code) == 0) {
-    // (`ingot status`, map and doctor tell; a mount that works is silent.)
-    log::Info("fuse: {}, error={}", WhyNot(), ErrnoName(code));
+    log::Warning("fuse: {}, error={}", WhyNot(), ErrnoName(code));
     volume_.core().direct = DirectMode::kNever;
   }
   return 0;
@@ -89,13 +87,6 @@ uint32_t Passthrough::Register(int fd) {
 void Passthrough::Unregister(uint32_t backing_id) {
   // It is in nobody's use: nothing can fail.
   (void)ioctl(descriptor_, kBackingClose, &backing_id);
-}
-
-bool Passthrough::Probe() {
-  if (!is_possible()) return false;
-  // A passing failure (no memory, no descriptors) is no answer.
-  if (const uint32_t id = Register(volume_.device().mapping().fd()); id != 0) Unregister(id);
-  return is_possible();
 }
 
 Result<Passthrough::Entry*> Passthrough::EntryFor(Shard& shard, InodeNumber inode) {
@@ -244,12 +235,7 @@ void Passthrough::Forgotten(InodeNumber inode) noexcept {
 
 std::string Passthrough::WhyNot() const {
   const int code = refused_.load();
-  if (code == 0) return why_not_;
-  if (code == ELOOP) {
-    return "the host's filesystem lies upon another one (overlayfs, ecryptfs): the kernel passes "
-           "none of its files through";
-  }
-  return fmt::format("the kernel refuses the host's files ({})", ErrnoName(code));
+  return code == 0 ? why_not_ : DescribeRefusal(code);
 }
 
 }  // namespace ingot

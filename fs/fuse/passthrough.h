@@ -32,9 +32,6 @@ class Passthrough {
   // Once, before requests are served. `why_not` empty: the kernel offers it. `descriptor`: the
   // connection's, borrowed.
   void Start(int descriptor, std::string why_not);
-  // Tries it with a file of the pool's host, once requests can be answered: not before does the
-  // kernel take any. False: never; WhyNot() then tells.
-  [[nodiscard]] bool Probe();
   [[nodiscard]] bool is_possible() const { return why_not_.empty() && refused_.load() == 0; }
   // Why nothing is mapped directly, for people; empty: what is backed can be.
   [[nodiscard]] std::string WhyNot() const;

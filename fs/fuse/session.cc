@@ -150,21 +150,14 @@ Result<void> Session::StartPassthrough() {
   if (passthrough_ == nullptr) return {};
   std::string why_not = WhyNotDirect(options_.volume.direct, negotiated_.passthrough,
                                      HasCapability(getpid(), CAP_SYS_ADMIN));
+  // Asked of a connection of its own: this one takes no file before it serves requests.
+  if (why_not.empty()) why_not = WhyHostIsRefused(volume_.device().mapping().fd());
   if (options_.volume.direct == DirectMode::kAlways && !why_not.empty()) {
     return Failure(EOPNOTSUPP, "direct=always: " + why_not + ". Hint: use direct=auto");
   }
   if (!why_not.empty()) volume_.core().direct = DirectMode::kNever;
   passthrough_->Start(fuse_session_fd(session_), std::move(why_not));
   return {};
-}
-
-// So that no file gets a backing file in vain, and direct=always is refused at once.
-Result<void> Session::ProbePassthrough() {
-  if (passthrough_ == nullptr || passthrough_->Probe()) return {};
-  if (options_.volume.direct != DirectMode::kAlways) return {};
-  return Failure(EOPNOTSUPP,
-                 "direct=always: " + passthrough_->WhyNot() + ". Hint: make the pool on the "
-                 "filesystem below, or use direct=auto");
 }
 
 double Session::AttributeTimeoutOf(const Attributes& attributes) const {
@@ -189,7 +182,6 @@ void Session::CloseHandle(InodeNumber inode, uint64_t handle) noexcept {
 
 Result<void> Session::Serve(const std::function<void()>& ready) {
   TRY(AnswerInit());
-  TRY(ProbePassthrough());
   ready();
   if (negotiated_.io_uring) return ServeThroughRings();
   // Reads and writes: either Stop() finds the workers here, or what it did before is seen below.

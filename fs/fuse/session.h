@@ -82,7 +82,6 @@ class Session {
   void MakeWorkers();
   Result<void> AnswerInit();
   Result<void> StartPassthrough();
-  Result<void> ProbePassthrough();
   Result<void> ServeThroughRings();
   [[nodiscard]] bool WantsIoUring() const;
 

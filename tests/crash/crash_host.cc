@@ -44,6 +44,10 @@ bool CrashAll(const Crashers& crashers, const Arguments& arguments) {
         crasher->Crash({.images_per_moment = arguments.per_moment, .seed = arguments.seed});
     moments += crasher->moments();
     images += crasher->images().size();
+    if (crasher->moments() <= 3) {
+      ++violations;
+      fmt::print("VIOLATION {}: hardly anything happens\n", crasher->scenario().name);
+    }
     for (const uint64_t image : crasher->images()) hashes << fmt::format("{:016x}\n", image);
     if (violation.empty()) continue;
     ++violations;
@@ -80,7 +84,19 @@ bool CrashMutant(const Crashers& crashers, const SyncSite& site, const Arguments
 
 bool CrashMutants(const Crashers& crashers, const Arguments& arguments) {
   std::set<SyncSite> sites;
-  for (const auto& crasher : crashers) sites.merge(crasher->sites());
+  for (const auto& crasher : crashers) {
+    const std::set<SyncSite> own = crasher->sites();
+    const HostScenario& scenario = crasher->scenario();
+    const bool has_its_site =
+        scenario.condemns.empty() || std::ranges::any_of(own, [&](const SyncSite& site) {
+          return Short(site).starts_with(scenario.condemns + ":");
+        });
+    if (!has_its_site) {
+      fmt::print("SURVIVOR: {} syncs nowhere in {}\n", scenario.name, scenario.condemns);
+      return false;
+    }
+    sites.insert(own.begin(), own.end());
+  }
   size_t killed = 0;
   for (const SyncSite& site : sites) killed += CrashMutant(crashers, site, arguments) ? 1 : 0;
   fmt::print("killed {} of {} syncs of the host\n", killed, sites.size());

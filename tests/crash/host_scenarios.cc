@@ -203,13 +203,21 @@ HostScenario Deletion(bool while_open) {
           ""};
 }
 
-// Write, rename: old or new, never in between, without any fsync of the user's.
-HostScenario Replacement(bool exchange) {
-  return {exchange ? "exchange" : "rename over",
+enum class Replaces : uint8_t { kByRename, kByExchange, kByExchangeFrom };
+
+// Write, rename: old or new, never in between, without any fsync of the user's; whichever of the
+// two names an exchange is told first.
+HostScenario Replacement(Replaces how) {
+  const bool exchange = how != Replaces::kByRename;
+  const bool backwards = how == Replaces::kByExchangeFrom;
+  return {backwards  ? "exchange, told the other way"
+          : exchange ? "exchange"
+                     : "rename over",
           [](Volume& volume) { MakeSynced(volume, "config", "old"); },
           [=](Volume& volume) {
             Write(volume, Make(volume, "config.new", true), "new");
-            Must(volume.names().Rename(kRoot, "config.new", kRoot, "config",
+            Must(volume.names().Rename(kRoot, backwards ? "config" : "config.new", kRoot,
+                                       backwards ? "config.new" : "config",
                                        exchange ? RENAME_EXCHANGE : 0, Caller{}));
             Must(volume.core().backing->Upkeep());
           },
@@ -311,10 +319,22 @@ HostScenario Demotion() {
 }  // namespace
 
 std::vector<HostScenario> HostScenarios() {
-  return {Creation(false),    Creation(true),    Promotion(false),   Promotion(true),
-          Crossing(),         FailedPromotion(), Deletion(false),    Deletion(true),
-          Replacement(false), Replacement(true), NamingTheUnnamed(), Rewriting(),
-          Truncation(),       Recovery(),        Demotion()};
+  return {Creation(false),
+          Creation(true),
+          Promotion(false),
+          Promotion(true),
+          Crossing(),
+          FailedPromotion(),
+          Deletion(false),
+          Deletion(true),
+          Replacement(Replaces::kByRename),
+          Replacement(Replaces::kByExchange),
+          Replacement(Replaces::kByExchangeFrom),
+          NamingTheUnnamed(),
+          Rewriting(),
+          Truncation(),
+          Recovery(),
+          Demotion()};
 }
 
 }  // namespace ingot::tests

@@ -23,7 +23,7 @@ mkdir "$pool"
 if refusal=$("$ingot" mount "$pool" "$mnt" -o direct=always 2>&1); then
     fail "direct=always was taken where nothing can be direct"
 fi
-[[ $refusal == *"direct=always: "*overlayfs*"Hint: make the pool on the"* ]] ||
+[[ $refusal == *"direct=always: "*overlayfs*"Hint: use direct=auto"* ]] ||
     fail "it said: $refusal"
 ! mountpoint -q "$mnt" || fail "a mount was left behind"
 

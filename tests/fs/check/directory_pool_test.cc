@@ -463,8 +463,9 @@ TEST_F(CheckLostBacking, EmptiedOnlyWhenTold) {
 }
 
 TEST_F(CheckLostBacking, AMissingOrTornMarkIsWrittenAnew) {
-  for (const char* text : {"", "0a0b", "somebody's notes, 36 bytes and more of them"}) {
-    WriteHost("uuid", text);
+  const std::string ours = FormatUuid(TestFormatOptions().uuid);
+  for (const size_t length : {size_t{0}, size_t{9}, size_t{35}}) {
+    WriteHost("uuid", ours.substr(0, length));
     EXPECT_EQ(Mounted().error_code(), EUCLEAN);
     ExpectMadeAnew(BackingDirectory::Mark::kNone);
   }
@@ -472,6 +473,33 @@ TEST_F(CheckLostBacking, AMissingOrTornMarkIsWrittenAnew) {
   EXPECT_NE(Mounted().error().context.find("ingot fsck -y"), std::string::npos);
   ExpectMadeAnew(BackingDirectory::Mark::kNone);
   EXPECT_TRUE(copy_.Report().clean());
+}
+
+// Somebody meant something by it; it is replaced, never written through.
+TEST_F(CheckLostBacking, WhateverElseItIsWasSomebodys) {
+  const std::string mark = copy_.host().File("uuid");
+  const std::string target = copy_.host().File("../target");
+  std::ofstream(target) << "precious";
+  for (const char* text : {"d94b7b4e-0b6c", "somebody's notes, 36 bytes and more of them"}) {
+    WriteHost("uuid", text);
+    EXPECT_EQ(Open(check::CheckMode::kRepair).error_code(), EUCLEAN) << text;
+    ExpectMadeAnew(BackingDirectory::Mark::kForeign, /*adopt=*/true);
+  }
+  for (const bool is_link : {true, false}) {
+    std::filesystem::remove(mark);
+    if (is_link) {
+      std::filesystem::create_symlink(target, mark);
+    } else {
+      ASSERT_EQ(mkfifo(mark.c_str(), 0600), 0);
+    }
+    EXPECT_EQ(Mounted().error_code(), EUCLEAN);
+    EXPECT_EQ(Open(check::CheckMode::kRepair).error_code(), EUCLEAN);
+    ExpectMadeAnew(BackingDirectory::Mark::kForeign, /*adopt=*/true);
+  }
+  std::string kept;
+  std::getline(std::ifstream(target), kept);
+  EXPECT_EQ(kept, "precious");
+  std::filesystem::remove(target);
 }
 
 TEST_F(CheckLostBacking, AnotherPoolsFilesAreRefusedUnlessTold) {

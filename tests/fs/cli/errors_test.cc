@@ -35,8 +35,9 @@ TEST(FormatError, LeavesReasonsAloneThatEndWithAName) {
 
 TEST(FormatError, KnowsTheWholeCommandForLostSuperblocks) {
   EXPECT_EQ(FormatError({"mount", "/p"},
-                        {EUCLEAN, "all three superblocks are damaged. Hint: fsck.ingot re-creates "
-                                  "them"}),
+                        {EUCLEAN,
+                         "all three superblocks are damaged. Hint: fsck.ingot re-creates "
+                         "them"}),
             "ingot: cannot mount '/p': all three superblocks are damaged (EUCLEAN). Hint: ingot "
             "fsck --superblock /p");
 }
@@ -44,6 +45,14 @@ TEST(FormatError, KnowsTheWholeCommandForLostSuperblocks) {
 TEST(FormatError, KnowsAHintForDamage) {
   const std::string text = FormatError({"mount", "/p"}, {EUCLEAN, "inode 1: checksum"});
   EXPECT_EQ(text, "ingot: cannot mount '/p': inode 1: checksum (EUCLEAN). Hint: ingot fsck -y /p");
+}
+
+TEST(FormatError, ADescriptorsNameIsTheDevices) {
+  const Error error{EIO,
+                    "'/proc/self/fd/17/backing' is missing. Hint: ingot fsck -y /proc/self/fd/17"};
+  EXPECT_EQ(FormatError({"mount", "/dev/pmem0"}, error),
+            "ingot: cannot mount '/dev/pmem0': '/dev/pmem0/backing' is missing (EIO). Hint: ingot "
+            "fsck -y /dev/pmem0");
 }
 
 }  // namespace

@@ -152,7 +152,11 @@ TEST_F(BackedFiles, DeletionGoesOnBesideWhatCanNotBeDeleted) {
   const std::string path = pool_ + "/backing/" + std::to_string(stuck);
   ASSERT_TRUE(std::filesystem::remove(path));
   ASSERT_TRUE(std::filesystem::create_directory(path));
-  ASSERT_OK(backing().Upkeep());
+  int wakes = 0;
+  backing().set_waker([&] { ++wakes; });
+  EXPECT_EQ(backing().Upkeep().error_code(), EISDIR);
+  EXPECT_EQ(wakes, 0) << "it would be tried again at once, for ever";
+  backing().set_waker({});
   EXPECT_FALSE(Listed().contains(other));
   EXPECT_TRUE(Listed().contains(stuck));
   ASSERT_TRUE(std::filesystem::remove(path));
