@@ -22,8 +22,8 @@ Result<bool> ChangeFlag(int fd, bool wanted) {
   struct fsxattr attributes {};
   if (ioctl(fd, FS_IOC_FSGETXATTR, &attributes) != 0) return FailureFromErrno("");
   if (((attributes.fsx_xflags & FS_XFLAG_DAX) != 0) == wanted && !wanted) return false;
-  attributes.fsx_xflags =
-      wanted ? attributes.fsx_xflags | FS_XFLAG_DAX : attributes.fsx_xflags & ~FS_XFLAG_DAX;
+  attributes.fsx_xflags = wanted ? attributes.fsx_xflags | FS_XFLAG_DAX
+                                 : attributes.fsx_xflags & ~uint32_t{FS_XFLAG_DAX};
   // Set again it is tried again: something may have stood in the way.
   if (ioctl(fd, FS_IOC_FSSETXATTR, &attributes) != 0) return FailureFromErrno("");
   return true;
