@@ -5,7 +5,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
@@ -15,6 +14,7 @@
 
 #include <fmt/format.h>
 
+#include "fs/fuse/backing_ioctl.h"
 #include "fs/fuse/libfuse.h"
 
 namespace ingot {
@@ -47,14 +47,6 @@ struct InitReply {
   std::array<uint32_t, 6> unused;
 };
 static_assert(sizeof(InitReply) == 16 + 64);
-
-struct BackingOpen {
-  int32_t fd;
-  uint32_t flags;
-  uint64_t padding;
-};
-constexpr unsigned long kBackingOpen = _IOW(229, 1, BackingOpen);
-constexpr unsigned long kBackingClose = _IOW(229, 2, uint32_t);
 
 Result<void> Configure(int context, const char* key, const std::string& value) {
   if (fsconfig(context, FSCONFIG_SET_STRING, key, value.c_str(), 0) == 0) return {};
@@ -128,11 +120,7 @@ KernelProbe::KernelProbe(KernelProbe&& other) noexcept
 
 Result<void> KernelProbe::TakesBackingFile(int fd) const {
   if (!offers_passthrough_) return Failure(EOPNOTSUPP, "the kernel offers no passthrough");
-  BackingOpen request{.fd = fd, .flags = 0, .padding = 0};
-  const int id = ioctl(device_, kBackingOpen, &request);
-  if (id <= 0) return FailureFromErrno("taking a backing file");
-  const auto taken = static_cast<uint32_t>(id);
-  (void)ioctl(device_, kBackingClose, &taken);
+  UnregisterBacking(device_, TRY(RegisterBacking(device_, fd)));
   return {};
 }
 

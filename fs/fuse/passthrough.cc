@@ -4,8 +4,8 @@
 #include "fs/fuse/passthrough.h"
 
 #include <fcntl.h>
-#include <sys/ioctl.h>
 
+#include "fs/fuse/backing_ioctl.h"
 #include "fs/fuse/kernel_probe.h"
 #include "fs/fuse/open_mode.h"
 #include "pmemdev/base/check.h"
@@ -19,16 +19,6 @@ enum HandleBits : uint64_t {
   kPassthrough = 1 << 0,
   kWriter = 1 << 1,
 };
-
-// FUSE_DEV_IOC_BACKING_OPEN and _CLOSE of linux/fuse.h, which Debian 12's doesn't have yet.
-// (libfuse's calls want a request, and lose the error.)
-struct BackingMap {
-  int32_t fd;
-  uint32_t flags;
-  uint64_t padding;
-};
-constexpr unsigned long kBackingOpen = _IOW(229, 1, BackingMap);
-constexpr unsigned long kBackingClose = _IOW(229, 2, uint32_t);
 
 // The kernel opens the backing file with the user's flags, so that O_APPEND stays even if fcntl
 // takes it away later: who can't map the file appends through the daemon (rule B5). Not those that
@@ -70,10 +60,9 @@ void Passthrough::Start(int descriptor, std::string why_not) {
 }
 
 uint32_t Passthrough::Register(int fd) {
-  BackingMap map{.fd = fd, .flags = 0, .padding = 0};
-  const int id = ioctl(descriptor_, kBackingOpen, &map);
-  if (id > 0) return static_cast<uint32_t>(id);
-  const int code = errno;
+  const Result<uint32_t> id = RegisterBacking(descriptor_, fd);
+  if (id) return *id;
+  const int code = id.error_code();
   // Others (no memory, no descriptors) may pass.
   const bool is_for_ever =
       code == EPERM || code == ELOOP || code == ENOTTY || code == EOPNOTSUPP || code == ENOSYS;
@@ -82,11 +71,6 @@ uint32_t Passthrough::Register(int fd) {
     volume_.core().direct = DirectMode::kNever;
   }
   return 0;
-}
-
-void Passthrough::Unregister(uint32_t backing_id) {
-  // It is in nobody's use: nothing can fail.
-  (void)ioctl(descriptor_, kBackingClose, &backing_id);
 }
 
 Result<Passthrough::Entry*> Passthrough::EntryFor(Shard& shard, InodeNumber inode) {
@@ -142,7 +126,7 @@ void Passthrough::Remove(Shard& shard, InodeNumber inode, uint64_t handle) {
   if ((handle & kWriter) != 0) --entry.writers;
   handles_.fetch_sub(1);
   if (--entry.handles != 0) return;
-  Unregister(entry.backing_id);
+  UnregisterBacking(descriptor_, entry.backing_id);
   shard.entries.erase(found);
 }
 

@@ -92,7 +92,6 @@ class Passthrough {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mutex);
   // The backing id of an open file; 0: refused.
   uint32_t Register(int fd);
-  void Unregister(uint32_t backing_id);
 
   Volume& volume_;
   const CacheMode cache_;

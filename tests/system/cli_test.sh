@@ -27,25 +27,8 @@ clean_up() {
 }
 trap clean_up EXIT
 
-fail() {
-    echo "FAILED line ${BASH_LINENO[1]}: $*"
-    failures=$((failures + 1))
-}
-
-# expect CODE REGEX COMMAND...: exit code and output (both streams; '' wants none).
-expect() {
-    local code=$1 pattern=$2 output status
-    shift 2
-    output=$(timeout 60 "$@" 2>&1 </dev/null)
-    status=$?
-    checks=$((checks + 1))
-    ((status == code)) || fail "'$*' ended with $status, want $code: $output"
-    if [[ -z $pattern ]]; then
-        [[ -z $output ]] || fail "'$*' was to be silent: $output"
-    else
-        [[ $output =~ $pattern ]] || fail "'$*' lacks '$pattern': $output"
-    fi
-}
+# shellcheck source=tests/system/expect.sh
+source "$(dirname "$0")/expect.sh"
 
 make_pool() { expect 0 'uuid' "$ingot" mkfs --size "${1:-64M}" "$pool"; }
 remake_pool() { rm -f "$pool"; make_pool "$@"; }

@@ -30,25 +30,8 @@ clean_up() {
 }
 trap clean_up EXIT
 
-fail() {
-    echo "FAILED line ${BASH_LINENO[1]}: $*"
-    failures=$((failures + 1))
-}
-
-# expect CODE REGEX COMMAND...: exit code and output (both streams; '' wants none).
-expect() {
-    local code=$1 pattern=$2 output status
-    shift 2
-    output=$(timeout 60 "$@" 2>&1 </dev/null)
-    status=$?
-    checks=$((checks + 1))
-    ((status == code)) || fail "'$*' ended with $status, want $code: $output"
-    if [[ -z $pattern ]]; then
-        [[ -z $output ]] || fail "'$*' was to be silent: $output"
-    else
-        [[ $output =~ $pattern ]] || fail "'$*' lacks '$pattern': $output"
-    fi
-}
+# shellcheck source=tests/system/expect.sh
+source "$(dirname "$0")/expect.sh"
 # What the doctor prescribes for a subject that isn't well.
 prescription() { # SUBJECT PATH
     "$ingot" doctor --json "$2" | python3 -c '

@@ -10,17 +10,6 @@
 namespace ingot::tests {
 namespace {
 
-constexpr uint64_t kMiB = uint64_t{1} << 20;
-
-std::string Pattern(size_t size_bytes, unsigned seed = 1) {
-  std::string text(size_bytes, '\0');
-  uint64_t state = seed;
-  for (char& c : text) {
-    state = state * 6364136223846793005ULL + 1442695040888963407ULL;
-    c = static_cast<char>(state >> 56);
-  }
-  return text;
-}
 
 class Demotion : public DirectoryPoolFixture {
  protected:
