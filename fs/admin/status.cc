@@ -30,16 +30,31 @@ Result<Json> ReadJsonAttribute(const std::string& path, const char* name) {
   return json;
 }
 
-// What the pool's own host filesystem is and can; of prepared block devices.
-void AddHost(Json& json, const std::string& device) {
+// Of directory pools: whether users' mappings are of the medium, and what is lost where they
+// aren't. The region lies beside the large files: as it is mapped, so are they. (A device with DAX
+// doesn't say it all: a host filesystem that is mounted elsewhere as well has that mount's
+// options.)
+void AddHost(Json& json, const std::string& pool) {
   struct stat status {};
-  if (stat(device.c_str(), &status) != 0 || !S_ISBLK(status.st_mode)) return;
-  const auto found = ReadHostDevice(device);
-  if (!found || !*found) return;
-  const bool dax = DeviceOffersDax(device);
-  Json host{{"filesystem", NameOf((*found)->kind)}, {"uuid", (*found)->uuid}, {"dax", dax}};
-  if (!dax) {
-    host["lost"] = "the device has no DAX: mappings share the host's page cache, in 4 KiB pages";
+  if (stat(pool.c_str(), &status) != 0 || S_ISREG(status.st_mode) || S_ISCHR(status.st_mode))
+    return;
+  const std::string medium = json["device"].value("medium", "");
+  const bool dax = medium == NameOf(Medium::kFsDax);
+  Json host{{"dax", dax}};
+  const bool is_block_device = S_ISBLK(status.st_mode);
+  if (is_block_device) {
+    const auto found = ReadHostDevice(pool);
+    if (!found || !*found) return;
+    host["filesystem"] = NameOf((*found)->kind);
+    host["uuid"] = (*found)->uuid;
+  }
+  if (!dax && medium != NameOf(Medium::kMemory)) {
+    std::string why = "the host filesystem is used without DAX";
+    if (is_block_device) {
+      why = DeviceOffersDax(pool) ? "the host filesystem is mounted elsewhere, without dax"
+                                  : "the device has no DAX";
+    }
+    host["lost"] = fmt::format("{}: mappings share the host's page cache, in 4 KiB pages", why);
   }
   json["host"] = std::move(host);
 }
@@ -120,8 +135,8 @@ Result<Json> StatusOfPool(const std::string& path) {
   TRY(CheckPoolKind(pool, device->superblock()));
   const std::unique_ptr<Allocator> allocator = TRY(Allocator::Open(*device));
   Json json{{"pool", path}, {"mounted", false}, {"in_use", in_use}};
-  AddHost(json, path);
   json["device"] = DescribeDevice(*device);
+  AddHost(json, path);
   json["space"] = TRY(DescribeSpace(*allocator, !pool.directory.empty()));
   json["journal"] = DescribeJournal(device->replay_report());
   return json;
@@ -136,8 +151,9 @@ Result<Json> Status(const std::string& path) {
   if (!mount.has_value()) mount = TRY(FindMountOf(path));
   if (mount.has_value()) return StatusOfMount(*mount);
   if (S_ISDIR(status.st_mode) && ResolvePool(path).error_code() == ENOENT) {
-    return Failure(EINVAL, "it lies in no ingot mount and holds no pool. Hint: ingot status lists "
-                           "all mounts");
+    return Failure(EINVAL,
+                   "it lies in no ingot mount and holds no pool. Hint: ingot status lists "
+                   "all mounts");
   }
   return StatusOfPool(path);
 }
@@ -198,29 +214,35 @@ Result<Json> Map(const std::string& file_path) {
   const Json answer = TRY(ReadJsonAttribute(file_path, kMapAttribute));
   if (!answer.is_object()) return Failure(EPROTO, "the daemon's answer is no object");
   json.update(answer);
-  const uint64_t held = json.value("data_bytes", uint64_t{0}) +
-                        json.value("unwritten_bytes", uint64_t{0});
+  const uint64_t held =
+      json.value("data_bytes", uint64_t{0}) + json.value("unwritten_bytes", uint64_t{0});
   const uint64_t huge = json.value("huge_page_bytes", uint64_t{0});
-  json["huge_page_share"] =
-      held == 0 ? 0.0 : static_cast<double>(huge) / static_cast<double>(held);
+  json["huge_page_share"] = held == 0 ? 0.0 : static_cast<double>(huge) / static_cast<double>(held);
   return json;
 }
 
 const char* NameOf(Medium medium) {
   switch (medium) {
-    case Medium::kDevDax: return "devdax";
-    case Medium::kFsDax: return "fsdax";
-    case Medium::kMemory: return "memory";
-    case Medium::kFile: return "file";
+    case Medium::kDevDax:
+      return "devdax";
+    case Medium::kFsDax:
+      return "fsdax";
+    case Medium::kMemory:
+      return "memory";
+    case Medium::kFile:
+      return "file";
   }
   return "unknown";
 }
 
 const char* NameOf(Granularity granularity) {
   switch (granularity) {
-    case Granularity::kByte: return "byte";
-    case Granularity::kCacheLine: return "cache_line";
-    case Granularity::kPage: return "page";
+    case Granularity::kByte:
+      return "byte";
+    case Granularity::kCacheLine:
+      return "cache_line";
+    case Granularity::kPage:
+      return "page";
   }
   return "unknown";
 }
