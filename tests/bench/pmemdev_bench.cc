@@ -38,7 +38,9 @@ Device& Pool() {
   return *device;
 }
 
-MediaOffset Data(uint64_t offset) { return Geometry::DataOf(GroupIndex(0)) + (1 << 20) + offset; }
+MediaOffset Data(uint64_t offset) {
+  return Geometry::DataOf(GroupIndex(0)) + (1 << 20) + offset;
+}
 
 void Require(const Result<void>& result) {
   if (!result.has_value()) std::abort();
