@@ -20,6 +20,10 @@ constexpr uint64_t kHostBytes = 96 * kMiB;
 class DirectFull : public OnHostAndMount {
  protected:
   DirectFull() : OnHostAndMount(kHostBytes) {}
+  void SetUp() override {
+    if (TestHost::IsDax()) GTEST_SKIP() << "a device of some GiB takes too long to be filled";
+    OnHostAndMount::SetUp();
+  }
 
   // Writes Pattern(seed) from `at` on until not one more small page finds space, and no other error
   // comes. The file's size then.

@@ -39,8 +39,12 @@ std::atomic<bool> g_done{false};
 std::atomic<uint64_t> g_bytes_read{0};
 std::atomic<uint64_t> g_full{0};
 
-std::string PathOf(int file) { return fmt::format("{}/f{}", g_directory, file); }
-unsigned char PatternOf(int file) { return static_cast<unsigned char>(file + 1); }
+std::string PathOf(int file) {
+  return fmt::format("{}/f{}", g_directory, file);
+}
+unsigned char PatternOf(int file) {
+  return static_cast<unsigned char>(file + 1);
+}
 
 void Fail(const std::string& what) {
   fmt::print(stderr, "FAILED: {}\n", what);

@@ -19,7 +19,7 @@ run() {
     done
     # 24 files of up to 5 MiB want more than what is left free.
     local fill=238 turns=1
-    if [[ ${INGOT_TEST_POOL:-} == directory ]]; then
+    if is_directory_pool; then
         # Metadata takes its part of the host there, and small files another than large ones.
         fill=$(($(stat -f -c '%a * %S' "$mnt") / 1048576 - 12)) turns=0
     fi

@@ -4,7 +4,8 @@
 # One process of the kill test: random operations in a directory of its own, each written to a
 # manifest outside the mount once it was acknowledged. The last line may be an operation that was
 # under way.
-# usage: kill_worker.py DIRECTORY MANIFEST SEED
+# usage: kill_worker.py [--sync] DIRECTORY MANIFEST SEED
+#          --sync: data is acknowledged once it was synced, as it must be where power fails
 #        kill_worker.py --verify DIRECTORY MANIFEST
 """Mixed load with a manifest of what was acknowledged, and its verification."""
 import copy
@@ -59,7 +60,7 @@ class Tree:
             del self.files[name]
 
 
-def perform(top, step):
+def perform(top, step, sync):
     path = f"{top}/{step['name']}"
     to = f"{top}/{step['to']}"
     kind = step["kind"]
@@ -69,10 +70,18 @@ def perform(top, step):
             data = payload(step["seed"], step["size"])
             if os.pwrite(fd, data, step["offset"]) != len(data):
                 raise OSError("short write")
+            if sync:
+                os.fsync(fd)
         finally:
             os.close(fd)
     elif kind == "truncate":
-        os.truncate(path, step["size"])
+        fd = os.open(path, os.O_WRONLY)
+        try:
+            os.truncate(fd, step["size"])
+            if sync:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
     elif kind == "chmod":
         os.chmod(path, step["mode"])
     elif kind == "xattr":
@@ -119,7 +128,7 @@ def choose(rng, tree):
     return step
 
 
-def run(top, manifest_path, seed):
+def run(top, manifest_path, seed, sync):
     os.umask(0o022)
     rng = random.Random(seed)
     tree = Tree()
@@ -130,7 +139,7 @@ def run(top, manifest_path, seed):
             step = choose(rng, tree)
             manifest.write(json.dumps({"begin": step}).encode() + b"\n")
             try:
-                perform(top, step)
+                perform(top, step, sync)
             except OSError:
                 return  # the daemon is gone
             manifest.write(b'{"done": true}\n')
@@ -231,7 +240,9 @@ def verify(top, manifest_path):
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "--verify":
-        verify(sys.argv[2], sys.argv[3])
+    options = [word for word in sys.argv[1:] if word.startswith("--")]
+    words = [word for word in sys.argv[1:] if not word.startswith("--")]
+    if options == ["--verify"]:
+        verify(*words)
     else:
-        run(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+        run(words[0], words[1], int(words[2]), options == ["--sync"])

@@ -4,7 +4,8 @@
 # What the system tests share: a pool in a folder of its own, mounted, unmounted, checked; everything
 # cleaned up whatever happens. Sourced with the build directory as the first argument. From the
 # environment: INGOT_TEST_DIR (where the pool lies), INGOT_TEST_POOL (directory: a directory pool, on
-# a tmpfs of 2 MiB pages), INGOT_TEST_OPTIONS (of each mount),
+# a tmpfs of 2 MiB pages; ext4, xfs: one on a device prepared so), INGOT_TEST_DEVICE (of such pools,
+# with DAX, else a loop device is made; or of a device pool), INGOT_TEST_OPTIONS (of each mount),
 # INGOT_TEST_IO_URING (anything: requests come through it), INGOT_TEST_SHORT (anything: do less).
 set -euo pipefail
 
@@ -16,6 +17,7 @@ mnt=$work/mnt
 mkdir "$mnt"
 mount_options=${INGOT_TEST_OPTIONS:-}
 extra_mounts=() # what else a test mounted
+loop=           # a device made of $work/image
 io_uring_switch=/sys/module/fuse/parameters/enable_uring
 io_uring_before= # how the switch stood before use_io_uring
 
@@ -32,6 +34,7 @@ clean_up() {
     for directory in "${extra_mounts[@]}"; do
         while mountpoint -q "$directory"; do umount -l "$directory" || break; done
     done
+    if [[ -n $loop ]]; then losetup -d "$loop" || true; fi
     if [[ -n $io_uring_before ]]; then echo "$io_uring_before" >"$io_uring_switch"; fi
     if ((status != 0)) && [[ -e $work/log ]]; then tail -n 20 "$work/log" >&2; fi
     rm -rf "$work"
@@ -39,25 +42,51 @@ clean_up() {
 }
 trap clean_up EXIT
 
+is_directory_pool() { [[ ${INGOT_TEST_POOL:-} == @(directory|ext4|xfs) ]]; }
 make_pool() {
-    if [[ ${INGOT_TEST_POOL:-} != directory ]]; then
-        "$ingot" mkfs --size "${1:-4G}" "$pool" >/dev/null
-        return
-    fi
-    pool=$work/host
-    mkdir "$pool"
-    mount -t tmpfs -o "huge=always,mode=755,size=${1:-4G}" ingot-test "$pool"
-    extra_mounts+=("$pool")
-    "$ingot" mkfs "$pool" >/dev/null
+    case ${INGOT_TEST_POOL:-} in
+        directory)
+            pool=$work/host
+            mkdir "$pool"
+            mount -t tmpfs -o "huge=always,mode=755,size=${1:-4G}" ingot-test "$pool"
+            extra_mounts+=("$pool")
+            "$ingot" mkfs "$pool" >/dev/null
+            ;;
+        ext4 | xfs)
+            local dax=
+            pool=${INGOT_TEST_DEVICE:-}
+            if [[ -z $pool ]]; then
+                truncate -s "${1:-4G}" "$work/image"
+                pool=$(losetup -f --show "$work/image")
+                loop=$pool
+                dax=--no-dax
+            fi
+            "$ingot" mkfs --format --force --host="$INGOT_TEST_POOL" ${dax:+"$dax"} "$pool" >/dev/null
+            ;;
+        *)
+            pool=${INGOT_TEST_DEVICE:-$pool}
+            if [[ -e $pool ]]; then
+                "$ingot" mkfs --force "$pool" >/dev/null
+            else
+                "$ingot" mkfs --size "${1:-4G}" "$pool" >/dev/null
+            fi
+            ;;
+    esac
 }
 # Before another one is made.
 remove_pool() {
-    if [[ ${INGOT_TEST_POOL:-} == directory ]]; then
-        umount "$pool"
-        rmdir "$pool"
-    else
-        rm "$pool"
-    fi
+    case ${INGOT_TEST_POOL:-} in
+        directory)
+            umount "$pool"
+            rmdir "$pool"
+            ;;
+        ext4 | xfs)
+            [[ -z $loop ]] || losetup -d "$loop"
+            loop=
+            rm -f "$work/image"
+            ;;
+        *) [[ -n ${INGOT_TEST_DEVICE:-} ]] || rm "$pool" ;;
+    esac
 }
 mount_pool() {
     "$ingot" mount "$pool" "$mnt" -o "log=$work/log${mount_options:+,$mount_options}"

@@ -2,6 +2,7 @@
 // Mounting, mapping, and reading of /proc/self/smaps.
 #include "tests/system/mapped_file.h"
 
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -12,6 +13,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <iterator>
 
 #include <fmt/format.h>
 
@@ -64,8 +66,38 @@ Map::~Map() {
   if (room_ != nullptr) munmap(room_, size_bytes_ + kHugePage);
 }
 
+// Pages of a DAX device are in none of smaps' sums (smaps_pmd_entry in fs/proc/task_mmu.c passes
+// them over); PAGEMAP_SCAN (Linux 6.7) sees them.
 uint64_t Map::PmdMappedBytes() const {
-  return SmapsBytes("ShmemPmdMapped") + SmapsBytes("FilePmdMapped");
+  const uint64_t of_page_cache = SmapsBytes("ShmemPmdMapped") + SmapsBytes("FilePmdMapped");
+  return of_page_cache != 0 ? of_page_cache : HugeEntryBytes();
+}
+
+uint64_t Map::HugeEntryBytes() const {
+  struct PageRegion {
+    uint64_t start, end, categories;
+  };
+  struct {
+    uint64_t size, flags, start, end, walk_end, regions, region_count, max_pages, inverted, mask,
+        any_of_mask, return_mask;
+  } scan{};
+  constexpr uint64_t kPageIsHuge = 1 << 6;
+  PageRegion regions[64];
+  scan.size = sizeof(scan);
+  scan.start = reinterpret_cast<uintptr_t>(data_);
+  scan.end = scan.start + (size_bytes_ + kSmallPage - 1) / kSmallPage * kSmallPage;
+  scan.regions = reinterpret_cast<uintptr_t>(regions);
+  scan.region_count = std::size(regions);
+  scan.mask = scan.return_mask = kPageIsHuge;
+  const Descriptor pagemap("/proc/self/pagemap", O_RDONLY);
+  uint64_t bytes = 0;
+  while (scan.start < scan.end) {
+    const int count = ioctl(pagemap.get(), _IOWR('f', 16, scan), &scan);
+    if (count < 0) return 0;
+    for (int i = 0; i < count; ++i) bytes += regions[i].end - regions[i].start;
+    scan.start = scan.walk_end;
+  }
+  return bytes;
 }
 
 uint64_t Map::SmapsBytes(const std::string& field) const {

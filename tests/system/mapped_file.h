@@ -67,6 +67,8 @@ class Map {
   [[nodiscard]] uint64_t SmapsBytes(const std::string& field) const;
 
  private:
+  [[nodiscard]] uint64_t HugeEntryBytes() const;
+
   const size_t size_bytes_;
   void* room_ = nullptr;
   void* data_ = nullptr;
@@ -78,6 +80,8 @@ class Map {
 
 // Pages that the file of this descriptor has in the page cache of its own filesystem: for a FUSE
 // file those that the kernel keeps beside the medium. -1: the kernel has no cachestat (before 6.5).
+// Not of a file on a DAX filesystem itself: Linux 6.12 takes its entries for those of pages that
+// were evicted, and oopses.
 [[nodiscard]] int64_t CachedPages(int fd);
 
 // Whether user.ingot.map says that a mapping of the file is direct.

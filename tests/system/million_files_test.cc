@@ -30,7 +30,9 @@ bool Failed(std::string_view what, const std::string& path) {
   return false;
 }
 
-bool HasContent(int file) { return file % 10 == 0; }
+bool HasContent(int file) {
+  return file % 10 == 0;
+}
 
 bool CreateFile(const std::string& path, int file) {
   // One round trip without, three with contents.
@@ -39,8 +41,7 @@ bool CreateFile(const std::string& path, int file) {
   }
   const int fd = open(path.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
   if (fd < 0) return Failed("create", path);
-  const bool is_written =
-      write(fd, path.data(), path.size()) == static_cast<ssize_t>(path.size());
+  const bool is_written = write(fd, path.data(), path.size()) == static_cast<ssize_t>(path.size());
   close(fd);
   return is_written || Failed("write", path);
 }
@@ -86,8 +87,8 @@ bool CheckDirectory(const std::string& directory) {
   }
   closedir(stream);
   constexpr int64_t n = kFiles;
-  const bool is_right = count == n && sum == n * (n - 1) / 2 &&
-                        squares == (n - 1) * n * (2 * n - 1) / 6;
+  const bool is_right =
+      count == n && sum == n * (n - 1) / 2 && squares == (n - 1) * n * (2 * n - 1) / 6;
   if (!is_right) fmt::print(stderr, "FAILED: {} entries in '{}'\n", count, directory);
   return is_right;
 }

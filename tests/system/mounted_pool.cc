@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Running the program; what its answers mean.
+// Mounts, and what the answers mean.
 #include "tests/system/mounted_pool.h"
 
 #include <signal.h>
@@ -19,8 +19,6 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "tests/paths.h"
-
 namespace ingot::tests {
 namespace {
 
@@ -39,8 +37,8 @@ bool KernelMapsDirectly() {
 
 MountedPool::MountedPool(uint64_t host_bytes, std::string options)
     : host_(host_bytes), options_(std::move(options)) {
-  if (!host_.is_mounted()) {
-    why_not_ = fmt::format("no tmpfs can be mounted: {}", strerror(errno));
+  if (!host_.why_not().empty()) {
+    why_not_ = host_.why_not();
   } else if (access("/dev/fuse", R_OK | W_OK) != 0) {
     why_not_ = "there is no /dev/fuse";
   } else if (!KernelMapsDirectly()) {
@@ -54,8 +52,6 @@ MountedPool::MountedPool(uint64_t host_bytes, std::string options)
   if (mkdtemp(folder_.data()) == nullptr) std::abort();
   path_ = folder_ + "/mnt";
   std::filesystem::create_directory(path_);
-  const testing::AssertionResult made = Run({"mkfs", host_.path()});
-  EXPECT_TRUE(made);
 }
 
 MountedPool::~MountedPool() {
@@ -67,40 +63,23 @@ MountedPool::~MountedPool() {
   std::filesystem::remove(folder_, ignored);
 }
 
-testing::AssertionResult MountedPool::Run(const std::vector<std::string>& arguments,
-                                          std::string* output) const {
-  std::string command = "'" + (BuildDir() / "ingot").string() + "'";
-  for (const std::string& argument : arguments) command += " '" + argument + "'";
-  FILE* pipe = popen((command + " 2>&1").c_str(), "re");
-  if (pipe == nullptr) return testing::AssertionFailure() << "popen: " << strerror(errno);
-  std::string said;
-  char buffer[4096];
-  for (size_t got = 0; (got = fread(buffer, 1, sizeof(buffer), pipe)) != 0;) {
-    said.append(buffer, got);
-  }
-  const int status = pclose(pipe);
-  if (output != nullptr) *output = said;
-  if (status == 0) return testing::AssertionSuccess();
-  return testing::AssertionFailure() << command << ": status " << status << ": " << said;
-}
-
 testing::AssertionResult MountedPool::Mount() {
   const std::string options =
       fmt::format("log={}/log{}{}", folder_, options_.empty() ? "" : ",", options_);
-  testing::AssertionResult result = Run({"mount", host_.path(), path_, "-o", options});
+  testing::AssertionResult result = RunIngot({"mount", host_.pool(), path_, "-o", options});
   is_mounted_ = is_mounted_ || result;
   return result;
 }
 
 testing::AssertionResult MountedPool::Unmount() {
-  testing::AssertionResult result = Run({"umount", path_});
+  testing::AssertionResult result = RunIngot({"umount", path_});
   if (result) is_mounted_ = false;
   return result;
 }
 
 bool MountedPool::KillDaemon() {
   std::string text;
-  if (!Run({"status", "--json", path_}, &text)) return false;
+  if (!RunIngot({"status", "--json", path_}, &text)) return false;
   const auto status = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   const auto pid = status.is_object() ? status["mount"].value("pid", pid_t{0}) : pid_t{0};
   if (pid <= 1 || kill(pid, SIGKILL) != 0) return false;
@@ -114,7 +93,7 @@ void MountedPool::DropMount() {
 }
 
 testing::AssertionResult MountedPool::IsClean() const {
-  return Run({"fsck", "-n", host_.path()});
+  return RunIngot({"fsck", "-n", host_.pool()});
 }
 
 std::string MountedPool::Log() const {
@@ -137,9 +116,9 @@ std::string NameOf(const testing::TestParamInfo<Place>& info) {
 
 void OnHostAndMount::SetUp() {
   if (!is_mount()) {
-    host_ = std::make_unique<HugeTmpfs>(host_bytes_);
-    if (!host_->is_mounted()) GTEST_SKIP() << "no tmpfs can be mounted: " << strerror(errno);
-    top_ = host_->path();
+    host_ = std::make_unique<TestHost>(host_bytes_);
+    if (!host_->why_not().empty()) GTEST_SKIP() << host_->why_not();
+    ASSERT_TRUE(host_->MountBare(top_));
     return;
   }
   pool_ = std::make_unique<MountedPool>(
@@ -150,7 +129,7 @@ void OnHostAndMount::SetUp() {
 }
 
 void OnHostAndMount::TearDown() {
-  if (!is_mount() || !pool_->why_not().empty()) return;
+  if (pool_ == nullptr || !pool_->why_not().empty()) return;
   ASSERT_TRUE(pool_->Unmount());
   EXPECT_TRUE(pool_->IsClean());
   // Warnings and worse: nothing that these tests do is one, but that a file stays in extents for

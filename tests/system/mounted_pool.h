@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A directory pool on a tmpfs of 2 MiB pages, served by a daemon of its own; and a fixture whose
-// tests run on that mount and on the bare tmpfs, where the same program must get the same answers.
+// A directory pool on a TestHost, served by a daemon of its own; and a fixture whose tests run on
+// that mount and on the bare host, where the same program must get the same answers.
 //
 // The daemon is the program of this build, in a process of its own, so that a test may fork, die of
 // signals and kill the daemon. Owns the host, the mount and the daemon; its end unmounts whatever
@@ -16,7 +16,7 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/system/mapped_file.h"
+#include "tests/system/test_host.h"
 
 namespace ingot::tests {
 
@@ -30,7 +30,8 @@ class MountedPool {
 
   // Empty: there is a pool. Else why there can be none here.
   [[nodiscard]] const std::string& why_not() const { return why_not_; }
-  [[nodiscard]] const std::string& host_path() const { return host_.path(); }
+  // What `ingot mount` takes: a directory, or a device.
+  [[nodiscard]] const std::string& host_path() const { return host_.pool(); }
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] testing::AssertionResult Mount();
   // Orderly; fails while somebody uses it.
@@ -45,10 +46,7 @@ class MountedPool {
   [[nodiscard]] std::string Log() const;
 
  private:
-  [[nodiscard]] testing::AssertionResult Run(const std::vector<std::string>& arguments,
-                                             std::string* output = nullptr) const;
-
-  HugeTmpfs host_;
+  TestHost host_;
   std::string options_;
   std::string why_not_;
   std::string folder_;  // holds the mount point and the log
@@ -75,7 +73,7 @@ class OnHostAndMount : public testing::TestWithParam<Place> {
 
  private:
   const uint64_t host_bytes_;
-  std::unique_ptr<HugeTmpfs> host_;
+  std::unique_ptr<TestHost> host_;
   std::unique_ptr<MountedPool> pool_;
   std::string top_;
 };

@@ -27,7 +27,9 @@ constexpr size_t kDataBytes = 100'000;
 using Call = std::function<int(const std::string& mount)>;
 using Places = std::function<std::vector<MediaOffset>(Volume&)>;
 
-int Answer(bool good) { return good ? 0 : errno; }
+int Answer(bool good) {
+  return good ? 0 : errno;
+}
 
 int ReadAt(const std::string& path, uint64_t offset, size_t size_bytes, std::string* to = nullptr) {
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
@@ -78,7 +80,10 @@ std::unique_ptr<Volume> MakeVolume() {
     run({.kind = Kind::kWrite, .path = "/v/tree", .offset = i * 12'288, .size = 4096, .seed = i});
   }
   make("/v/attributes", 0);
-  run({.kind = Kind::kSetXattr, .path = "/v/attributes", .name = "user.a", .size = 9000,
+  run({.kind = Kind::kSetXattr,
+       .path = "/v/attributes",
+       .name = "user.a",
+       .size = 9000,
        .seed = 1});
   for (int i = 0; i < 10; ++i) make(fmt::format("/v/leaf/{}", i), 0);
   for (int i = 0; i < 400; ++i) make(fmt::format("/v/wide/{:0>250}", i), 0);
@@ -92,7 +97,9 @@ std::unique_ptr<Volume> MakeVolume() {
   return std::move(*volume);
 }
 
-MediaOffset Of(LogicalPage page) { return Geometry::ToMedia(page); }
+MediaOffset Of(LogicalPage page) {
+  return Geometry::ToMedia(page);
+}
 
 // By its number, not by its name: looking it up would verify what is to be poisoned.
 media::Inode InodeOf(Volume& volume, const std::string& path) {
@@ -107,8 +114,8 @@ MediaOffset FirstRecord(Volume& volume, const std::string& path) {
 struct Victim {
   const char* name;
   Places places;
-  Call call;              // what needs the page
-  int expected = EIO;     // of the call
+  Call call;                 // what needs the page
+  int expected = EIO;        // of the call
   bool others_write = true;  // may the rest of the mount still be changed?
 };
 
@@ -124,9 +131,7 @@ Call Write(std::string path, uint64_t offset, size_t size_bytes) {
   };
 }
 Call Truncate(std::string path) {
-  return [=](const std::string& mount) {
-    return Answer(truncate((mount + path).c_str(), 0) == 0);
-  };
+  return [=](const std::string& mount) { return Answer(truncate((mount + path).c_str(), 0) == 0); };
 }
 
 const std::vector<Victim>& Victims() {
@@ -152,8 +157,7 @@ const std::vector<Victim>& Victims() {
        Stat(fmt::format("/v/wide/{:0>250}", 3))},
       {"extent_node", one([](Volume& volume) { return FirstRecord(volume, "/v/tree"); }),
        Read("/v/tree", 0)},
-      {"attribute_head",
-       one([](Volume& volume) {
+      {"attribute_head", one([](Volume& volume) {
          return Of(LogicalPage(InodeOf(volume, "/v/attributes").xattr_page));
        }),
        [](const std::string& mount) {
@@ -243,10 +247,10 @@ class PoisonMount : public ::testing::TestWithParam<Param> {
   std::unique_ptr<HostedMount> mount_;
 };
 
-#define START_OR_LEAVE()                          \
-  do {                                            \
-    ASSERT_NO_FATAL_FAILURE(Start());             \
-    if (IsSkipped()) return;                      \
+#define START_OR_LEAVE()              \
+  do {                                \
+    ASSERT_NO_FATAL_FAILURE(Start()); \
+    if (IsSkipped()) return;          \
   } while (false)
 
 TEST_P(PoisonMount, IsAnErrorOfWhatNeedsThePage) {
@@ -351,8 +355,8 @@ std::string NameOf(const ::testing::TestParamInfo<Param>& info) {
          (info.param.through_io_uring ? "_io_uring" : "_dev_fuse");
 }
 INSTANTIATE_TEST_SUITE_P(Places, PoisonMount, ::testing::ValuesIn(Params()), NameOf);
-INSTANTIATE_TEST_SUITE_P(Places, PoisonedData,
-                         ::testing::Values(Param{0, false}, Param{0, true}), NameOf);
+INSTANTIATE_TEST_SUITE_P(Places, PoisonedData, ::testing::Values(Param{0, false}, Param{0, true}),
+                         NameOf);
 
 }  // namespace
 }  // namespace ingot::tests

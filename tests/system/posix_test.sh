@@ -50,7 +50,7 @@ on_ingot() {
         fail "$1: answers differ from those of every native filesystem"
 }
 
-if [[ ${INGOT_TEST_POOL:-} == directory ]]; then
+if is_directory_pool; then
     # Not posix_data: where holes are is the host's answer here, 2 MiB at a time, and parts of huge
     # pages are zeroed rather than punched (rule B10), so that they stay whole.
     on_ingot directory '' posix_names posix_privileges posix_rules
