@@ -12,9 +12,6 @@
 
 namespace ingot {
 
-// Files that grow beyond it get a backing file, where there are any (rule B1).
-inline constexpr uint64_t kDirectFromBytes = 1 << 20;
-
 inline constexpr FilePage kNoFilePage{std::numeric_limits<uint64_t>::max() / kPageSize};
 
 [[nodiscard]] constexpr FilePage FilePageOf(uint64_t offset) {

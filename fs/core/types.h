@@ -59,6 +59,9 @@ struct AttributeChange {
 
 enum class AtimeMode : uint8_t { kRelative, kNever, kStrict };
 
+// Files that grow beyond it get a backing file, where there are any (rule B1).
+inline constexpr uint64_t kDirectFromBytes = 1 << 20;
+
 // Which files of a directory pool get a backing file; device pools have none.
 //   kAuto: those of directories with the DAX flag, those that their creator opens to map them
 //   (NewNode::likely_mapped), and those that grow beyond 1 MiB

@@ -100,8 +100,14 @@ Result<void> Write(Request& request, fuse_ino_t inode, const char* bytes, size_t
   options.kill_privileges = file->kill_suidgid;
   options.sync = (file->flags & (O_SYNC | O_DSYNC)) != 0;
   const auto from = std::as_bytes(std::span(bytes, size_bytes));
-  request.Written(TRY(request.volume().data().Write(InodeNumber(inode),
-                                                    static_cast<uint64_t>(offset), from, options)));
+  const auto at = static_cast<uint64_t>(offset);
+  const size_t written = TRY(request.volume().data().Write(InodeNumber(inode), at, from, options));
+  // What may have become a backed file is to be mapped by others while this handle stays open.
+  Passthrough* const passthrough = request.session().passthrough();
+  if (passthrough != nullptr && at + size_bytes > kDirectFromBytes) {
+    passthrough->NoteWritten(InodeNumber(inode), file->fh);
+  }
+  request.Written(written);
   return {};
 }
 

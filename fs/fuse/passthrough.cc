@@ -5,6 +5,8 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
+
 #include "fs/fuse/backing_ioctl.h"
 #include "fs/fuse/kernel_probe.h"
 #include "fs/fuse/open_mode.h"
@@ -18,7 +20,10 @@ namespace {
 enum HandleBits : uint64_t {
   kPassthrough = 1 << 0,
   kWriter = 1 << 1,
+  // Without passthrough, write-only, no page cache; the bits above tell such handles apart.
+  kCannotMap = 1 << 2,
 };
+constexpr int kSerialShift = 3;
 
 // The kernel opens the backing file with the user's flags, so that O_APPEND stays even if fcntl
 // takes it away later: who can't map the file appends through the daemon (rule B5). Not those that
@@ -40,11 +45,6 @@ bool OpensToMap(int flags) {
   return (flags & O_ACCMODE) == O_RDWR;
 }
 
-// Backed files never have pages in the cache: the host has them.
-void ChooseWithout(const Attributes& attributes, CacheMode cache, fuse_file_info& file) {
-  ChooseOpenMode(file, attributes.is_backed ? CacheMode::kNone : cache, attributes.size_bytes);
-}
-
 }  // namespace
 
 Passthrough::Passthrough(Volume& volume, CacheMode cache)
@@ -57,6 +57,19 @@ Passthrough::~Passthrough() = default;
 void Passthrough::Start(int descriptor, std::string why_not) {
   descriptor_ = descriptor;
   why_not_ = std::move(why_not);
+}
+
+// Backed files never have pages in the cache: the host has them.
+void Passthrough::ChooseWithout(const Attributes& attributes, fuse_file_info& file) {
+  ChooseOpenMode(file, attributes.is_backed ? CacheMode::kNone : cache_, attributes.size_bytes);
+  if ((file.flags & O_ACCMODE) == O_WRONLY && file.direct_io != 0) {
+    file.fh = next_serial_.fetch_add(1) << kSerialShift | kCannotMap;
+  }
+}
+
+size_t Passthrough::IgnoredHandles(const Shard& shard, InodeNumber inode) {
+  const auto found = shard.writers.find(inode.value);
+  return found == shard.writers.end() ? 0 : found->second.size();
 }
 
 uint32_t Passthrough::Register(int fd) {
@@ -101,7 +114,7 @@ Result<bool> Passthrough::Decide(Shard& shard, const Attributes& attributes, fus
   } else {
     if (!is_possible() || !attributes.is_backed) return false;
     if ((attributes.flags & kDaemonsBusiness) != 0) return false;
-    if (volume_.core().inodes.Opens(inode) != 1) return false;
+    if (volume_.core().inodes.Opens(inode) != 1 + IgnoredHandles(shard, inode)) return false;
   }
   if ((file.flags & O_DIRECT) != 0 && !host_takes_direct_io_) return Failure(EINVAL);
   // First what may find no memory: from the count on nothing fails.
@@ -140,7 +153,7 @@ Result<bool> Passthrough::Open(InodeNumber inode, fuse_file_info& file) {
     TRY(CheckMayOpen(attributes, file.flags));
     const bool was_mapped = shard.mapped.contains(inode.value);
     if (TRY(Decide(shard, attributes, file))) return OpensToMap(file.flags) && !was_mapped;
-    ChooseWithout(attributes, cache_, file);
+    ChooseWithout(attributes, file);
     return false;
   });
   // (Its last close may free it, but not here: the kernel looks it up, so that it has a reference.)
@@ -153,27 +166,47 @@ void Passthrough::OpenNew(const Attributes& made, fuse_file_info& file) {
   const MutexLock lock(shard.mutex);
   const Result<bool> opened =
       NoThrow([&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return Decide(shard, made, file); });
-  if (!opened || !*opened) ChooseWithout(made, cache_, file);
+  if (!opened || !*opened) ChooseWithout(made, file);
 }
 
 void Passthrough::Close(InodeNumber inode, uint64_t handle) noexcept {
   bool is_last = false;
-  if ((handle & kPassthrough) == 0) {
+  if ((handle & (kPassthrough | kCannotMap)) == 0) {
     is_last = volume_.names().DropOpen(inode);
   } else {
     Shard& shard = ShardOf(inode);
     const MutexLock lock(shard.mutex);
-    Remove(shard, inode, handle);
+    if ((handle & kPassthrough) != 0) Remove(shard, inode, handle);
+    if (const auto found = shard.writers.find(inode.value); found != shard.writers.end()) {
+      std::erase(found->second, handle);
+      if (found->second.empty()) shard.writers.erase(found);
+    }
     is_last = volume_.names().DropOpen(inode);
   }
   // It may wait for locks and for the host.
   if (is_last) volume_.names().AfterLastClose(inode);
 }
 
+void Passthrough::NoteWritten(InodeNumber inode, uint64_t handle) noexcept {
+  if ((handle & kCannotMap) == 0) return;
+  std::atomic<uint64_t>& noted = noted_[(handle >> kSerialShift) % noted_.size()];
+  if (noted.load(std::memory_order_relaxed) == handle) return;
+  Shard& shard = ShardOf(inode);
+  const MutexLock lock(shard.mutex);
+  // Without memory it is noted at its next write.
+  (void)NoThrow([&]() ABSL_NO_THREAD_SAFETY_ANALYSIS -> Result<void> {
+    std::vector<uint64_t>& writers = shard.writers[inode.value];
+    if (std::ranges::find(writers, handle) == writers.end()) writers.push_back(handle);
+    noted.store(handle, std::memory_order_relaxed);
+    return {};
+  });
+}
+
 bool Passthrough::IsHeldBack(InodeNumber inode) const {
   const Shard& shard = ShardOf(inode);
   const MutexLock lock(shard.mutex);
-  return volume_.core().inodes.Opens(inode) != 0 && !shard.entries.contains(inode.value);
+  return volume_.core().inodes.Opens(inode) != IgnoredHandles(shard, inode) &&
+         !shard.entries.contains(inode.value);
 }
 
 std::vector<std::shared_ptr<BackingFile>> Passthrough::OpenFiles() const {

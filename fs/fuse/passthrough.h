@@ -8,6 +8,7 @@
 // the daemon under a live mount it would have to be made anew from what the kernel still holds.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -47,6 +48,10 @@ class Passthrough {
   // At RELEASE, and when the reply was refused. Gives the core's count back, too.
   void Close(InodeNumber inode, uint64_t handle) noexcept;
 
+  // A write came through the daemon on this handle. Of one that can't be mapped, that is the proof
+  // that its open is over in the kernel, too: from now on it holds nobody back (rule B4).
+  void NoteWritten(InodeNumber inode, uint64_t handle) noexcept;
+
   // Open without passthrough, so that later opens must be, too.
   [[nodiscard]] bool IsHeldBack(InodeNumber inode) const;
   // The files that are open with it.
@@ -71,6 +76,8 @@ class Passthrough {
     mutable Mutex mutex;
     std::unordered_map<uint64_t, Entry> entries ABSL_GUARDED_BY(mutex);
     std::unordered_set<uint64_t> mapped ABSL_GUARDED_BY(mutex);  // opened read-write so
+    // Write-only handles without passthrough that have written.
+    std::unordered_map<uint64_t, std::vector<uint64_t>> writers ABSL_GUARDED_BY(mutex);
     // Nobody from before this mount has it open or mapped: it was asked once, which is enough.
     std::unordered_set<uint64_t> quiet ABSL_GUARDED_BY(mutex);
   };
@@ -86,9 +93,13 @@ class Passthrough {
   Result<Entry*> EntryFor(Shard& shard, InodeNumber inode)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mutex);
   // Asks the host once for each inode (rule B8).
-  Result<bool> IsQuiet(Shard& shard, InodeNumber inode)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mutex);
+  Result<bool> IsQuiet(Shard& shard, InodeNumber inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mutex);
   void Remove(Shard& shard, InodeNumber inode, uint64_t handle)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mutex);
+  // Fills the reply for a handle that goes through the daemon.
+  void ChooseWithout(const Attributes& attributes, fuse_file_info& file);
+  // How many handles hold nobody back.
+  static size_t IgnoredHandles(const Shard& shard, InodeNumber inode)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mutex);
   // The backing id of an open file; 0: refused.
   uint32_t Register(int fd);
@@ -100,6 +111,9 @@ class Passthrough {
   std::string why_not_ = "the mount is not ready";
   std::atomic<int> refused_{0};  // the kernel did, with this error, and it will always do so
   std::atomic<uint64_t> handles_{0};
+  std::atomic<uint64_t> next_serial_{1};
+  // Handles that NoteWritten has noted, so that most writes of theirs need no lock.
+  std::array<std::atomic<uint64_t>, 1024> noted_{};
   std::unique_ptr<Shard[]> shards_ = std::make_unique<Shard[]>(kShards);
 };
 

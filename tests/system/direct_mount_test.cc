@@ -119,6 +119,47 @@ TEST_F(DirectMount, ACopiedFileIsMappedDirectlyOnceItsWriterHasClosedIt) {
   EXPECT_EQ(Requests(Operation::kRead), reads);
 }
 
+// A log that is written by one process for long, and mapped by another: by the medium's pages, once
+// the writer has written what made it a host file.
+TEST_F(DirectMount, AWriterThatCannotMapHoldsNobodyBack) {
+  const std::string contents = Pattern(6 * kMiB, 4);
+  const Descriptor writer(Path("log"), O_WRONLY | O_CREAT | O_EXCL | O_APPEND);
+  const Descriptor other_writer(Path("log"), O_WRONLY);
+  ASSERT_EQ(write(writer.get(), contents.data(), 3 * kMiB), static_cast<ssize_t>(3 * kMiB));
+  {
+    // The other one has sent nothing: for all that the daemon knows, its open isn't over.
+    const Descriptor reader(Path("log"), O_RDONLY);
+    ASSERT_GE(reader.get(), 0) << strerror(reader.code());
+    EXPECT_FALSE(IsDirect(Path("log")));
+  }
+  ASSERT_EQ(pwrite(other_writer.get(), contents.data() + 2 * kMiB, kMiB, 2 * kMiB),
+            static_cast<ssize_t>(kMiB));
+  const Descriptor reader(Path("log"), O_RDONLY);
+  const uint64_t reads = Requests(Operation::kRead);
+  const Map map(reader.get(), contents.size(), PROT_READ);
+  ASSERT_NE(map.data(), nullptr) << strerror(map.code());
+  EXPECT_TRUE(IsDirect(Path("log")));
+  EXPECT_EQ(std::string_view(map.data(), 3 * kMiB), std::string_view(contents).substr(0, 3 * kMiB));
+  // What is appended meanwhile is there at once, in the mapping, by read and by stat.
+  for (size_t at = 3 * kMiB; at < contents.size(); at += 64 << 10) {
+    ASSERT_EQ(write(writer.get(), contents.data() + at, 64 << 10), 64 << 10) << strerror(errno);
+    ASSERT_EQ(std::string_view(map.data() + at, 64 << 10),
+              std::string_view(contents).substr(at, 64 << 10));
+    struct stat status {};
+    ASSERT_EQ(fstat(reader.get(), &status), 0);
+    ASSERT_EQ(status.st_size, static_cast<off_t>(at + (64 << 10)));
+  }
+  EXPECT_EQ(map.PmdMappedBytes(), contents.size());
+  EXPECT_EQ(Requests(Operation::kRead), reads);
+  // The next writer has the host file itself; when all with it are gone, the first one is there.
+  { const Descriptor third(Path("log"), O_RDWR); }
+  ASSERT_EQ(ftruncate(writer.get(), 5 * kMiB), 0);
+  ASSERT_EQ(write(writer.get(), "end", 3), 3);
+  char end[4] = {};
+  ASSERT_EQ(pread(reader.get(), end, 3, 5 * kMiB), 3);
+  EXPECT_STREQ(end, "end");
+}
+
 TEST_F(DirectMount, StatSeesWhatMappingsAndOtherHandlesChange) {
   const Descriptor file(Path("db"), O_RDWR | O_CREAT);
   ASSERT_EQ(ftruncate(file.get(), 4 * kMiB), 0);
