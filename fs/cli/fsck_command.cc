@@ -118,7 +118,9 @@ Result<std::optional<admin::HostCheckReport>> CheckHostFirst(const FsckArguments
 Result<void> RestoreFirst(const FsckArguments& options) {
   const auto mapping = TRY(OpenMappingWhenFree(options.pool, {}));
   switch (TRY(admin::RestoreSuperblocks(*mapping))) {
-    case admin::SuperblockRepair::kNothing: Say(options, "all superblock copies are good"); break;
+    case admin::SuperblockRepair::kNothing:
+      Say(options, "all superblock copies are good");
+      break;
     case admin::SuperblockRepair::kCopied:
       Say(options, "damaged superblock copies replaced by a good one");
       break;
@@ -150,9 +152,9 @@ Result<Outcome> CheckOnce(const FsckArguments& options, CheckMode mode,
   check_options.adopt_backing = options.flags.adopt_backing;
   check_options.empty_missing_files = options.flags.empty_missing;
   check_options.progress = [&progress](const check::Progress& now) {
-    progress.Show(now.round == 1 ? std::string(now.pass)
-                                 : fmt::format("{} (round {})", now.pass, now.round),
-                  now.done, now.total);
+    progress.Show(
+        now.round == 1 ? std::string(now.pass) : fmt::format("{} (round {})", now.pass, now.round),
+        now.done, now.total);
   };
   const HostUse use = mode == CheckMode::kRepair ? HostUse::kWrite : HostUse::kLook;
   const PoolPath pool = TRY(ResolveWhenFree(options.pool, use));
@@ -163,14 +165,18 @@ Result<Outcome> CheckOnce(const FsckArguments& options, CheckMode mode,
                          : OpenMappingWhenFree(options.pool, pool, mapping_options);
   if (mapping.error_code() == EBUSY && mode == CheckMode::kReport) {
     // Mounted where it can't be seen from here: in another namespace, or under another name.
-    Say(options, mapping.error().context + ": checked read-only; what is being changed may look "
-                                           "damaged");
+    Say(options, mapping.error().context +
+                     ": checked read-only; what is being changed may look "
+                     "damaged");
     mapping = Mapping::Open(pool.region, ReportMapping(pool, true));
   }
   std::unique_ptr<Mapping> opened = TRY(std::move(mapping));
   check::OpenedBacking backing = TRY(OpenBackingOf(pool, *opened, check_options));
   check_options.directory = backing.directory.get();
-  Outcome outcome{TRY(check::CheckPool(std::move(opened), check_options)), mode, mountpoint, {}};
+  Outcome outcome {
+    TRY(check::CheckPool(std::move(opened), check_options))
+    , mode, mountpoint, {}
+  };
   AddFindings(outcome.report, std::move(backing.findings), check_options);
   progress.Clear();
   return outcome;
@@ -215,18 +221,21 @@ void PrintText(const FsckArguments& options, const Outcome& outcome) {
   const auto kept = static_cast<uint64_t>(outcome.report.findings.size());
   const uint64_t told = outcome.report.found + outcome.report.notices;
   if (told > kept) Say(options, fmt::format("and {} more", told - kept));
-  Say(options, Summary(outcome.report, outcome.mode));
+  const bool host_is_damaged =
+      outcome.host && (outcome.host->exit_code & (kFsckUncorrected | kFsckFailure)) != 0;
+  const std::string summary = Summary(outcome.report, outcome.mode);
+  Say(options,
+      host_is_damaged ? "the host filesystem is damaged; the pool in it: " + summary : summary);
   if (options.verbose) {
     const Json counts(check::ToJson(outcome.report));
     std::fputs(Render(counts["counts"]).c_str(), stdout);
   }
-  if (outcome.mode == CheckMode::kReport && !outcome.report.clean()) {
-    std::fputs(fmt::format("ingot: '{0}' needs repair. Hint: {1}ingot fsck -y {0}\n", options.pool,
-                           outcome.mountpoint.empty()
-                               ? ""
-                               : "ingot umount " + outcome.mountpoint + " && ")
-                   .c_str(),
-               stderr);
+  if (outcome.mode == CheckMode::kReport && (!outcome.report.clean() || host_is_damaged)) {
+    std::fputs(
+        fmt::format("ingot: '{0}' needs repair. Hint: {1}ingot fsck -y {0}\n", options.pool,
+                    outcome.mountpoint.empty() ? "" : "ingot umount " + outcome.mountpoint + " && ")
+            .c_str(),
+        stderr);
   }
   const bool is_missing =
       outcome.report.counts_by_kind[static_cast<size_t>(check::FindingKind::kBackingFileMissing)];
@@ -257,11 +266,11 @@ int RunFsck(const FsckArguments& options) {
   int exit_code = FsckExitCode(outcome->report, outcome->mode);
   if (outcome->host) exit_code |= outcome->host->exit_code;
   if (options.json) {
-    Json json{{"pool", options.pool}, {"mounted", !outcome->mountpoint.empty()},
+    Json json{{"pool", options.pool},
+              {"mounted", !outcome->mountpoint.empty()},
               {"exit_code", exit_code}};
     if (outcome->host) {
-      json["host"] = {{"program", outcome->host->program},
-                      {"exit_code", outcome->host->exit_code}};
+      json["host"] = {{"program", outcome->host->program}, {"exit_code", outcome->host->exit_code}};
     }
     json.update(Json(check::ToJson(outcome->report)));
     Print(json, true);

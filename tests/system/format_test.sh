@@ -238,6 +238,8 @@ test_damaged_host() {
     if [[ $host == ext4 ]]; then
         debugfs -w -R 'set_inode_field / links_count 9' "$device" >/dev/null 2>&1
         expect 4 'e2fsck: .*ref count is 9' "$ingot" fsck -n "$device"
+        expect 4 'host filesystem is damaged; the pool in it: clean' "$ingot" fsck -n "$device"
+        expect 4 'needs repair. Hint: ingot fsck -y' "$ingot" fsck -n "$device"
         expect 1 'e2fsck: .*FIXED' "$ingot" fsck -p "$device"
     else
         xfs_db -x -c 'agf 0' -c 'write -d freeblks 1' "$device" >/dev/null
