@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // user.ingot.status: the mount as its daemon sees it.
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -98,6 +99,29 @@ void DescribeDevice(JsonText& report, Device& device) {
   report.EndObject();
 }
 
+// The process's own, in user and in kernel mode, in microseconds.
+std::pair<uint64_t, uint64_t> ProcessorTime() {
+  struct rusage usage {};
+  getrusage(RUSAGE_SELF, &usage);
+  const auto microseconds = [](const timeval& time) {
+    return static_cast<uint64_t>(time.tv_sec) * 1'000'000 + static_cast<uint64_t>(time.tv_usec);
+  };
+  return {microseconds(usage.ru_utime), microseconds(usage.ru_stime)};
+}
+
+// What went to the medium so far: of names, attributes and extent files. The kernel's own reads and
+// writes of backed files are in nobody's sum.
+void DescribePersist(JsonText& report, Device& device) {
+  const PersistCounts counts = device.persist().counts();
+  report.BeginObject("persist");
+  report.Add("stores", counts.stores);
+  report.Add("bytes", counts.bytes);
+  report.Add("lines_flushed", counts.flushes);
+  report.Add("fences", counts.fences);
+  report.Add("msyncs", counts.msyncs);
+  report.EndObject();
+}
+
 void DescribeSpace(JsonText& report, Volume& volume) {
   const VolumeStatistics counts = volume.Statistics();
   report.BeginObject("space");
@@ -110,7 +134,7 @@ void DescribeSpace(JsonText& report, Volume& volume) {
   Allocator& allocator = *volume.core().allocator;
   const SpaceCounts pages = allocator.Count();
   report.Add("region_free_bytes", pages.free_pages * kPageSize);  // for all but backed files
-  report.Add("bad_bytes", pages.bad_pages * kPageSize);  // neither free nor anybody's
+  report.Add("bad_bytes", pages.bad_pages * kPageSize);           // neither free nor anybody's
   report.Add("orphans", pages.orphans);
   report.Add("damaged_groups", allocator.damaged_groups());
   report.EndObject();
@@ -122,6 +146,9 @@ void DescribeMount(JsonText& report, Session& session) {
   report.Add("mountpoint", options.mountpoint);
   report.Add("pid", getpid());
   report.Add("started", session.started());
+  const auto [user_us, system_us] = ProcessorTime();
+  report.Add("user_us", user_us);
+  report.Add("system_us", system_us);
   report.Add("read_only", options.volume.read_only);
   report.Add("atime", NameOfAtime(options.volume.atime));
   report.Add("atomic", options.volume.atomic);
@@ -179,6 +206,7 @@ std::string StatusReport(Session& session) {
   report.BeginObject();
   report.Add("pool", session.options().pool_path);
   DescribeDevice(report, session.volume().device());
+  DescribePersist(report, session.volume().device());
   DescribeSpace(report, session.volume());
   DescribeMount(report, session);
   DescribeDirect(report, session);

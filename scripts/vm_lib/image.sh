@@ -8,7 +8,7 @@
 # The first that maps directly through FUSE as ingot wants it.
 readonly kernel_minimum=6.12
 # Of the packages beside those that builds and tests want.
-readonly guest_packages=(kmod ndctl daxctl iproute2 cmake linux-perf)
+readonly guest_packages=(kmod ndctl daxctl iproute2 cmake)
 # To reach the disk and the shared folders; everything else is loaded by the machine itself.
 readonly boot_modules=(virtio_pci virtio_blk crc32c_generic crc32c_intel ext4 9pnet_virtio 9p overlay)
 
