@@ -38,7 +38,7 @@ void AddHost(Json& json, const std::string& pool) {
   struct stat status {};
   if (stat(pool.c_str(), &status) != 0 || S_ISREG(status.st_mode) || S_ISCHR(status.st_mode))
     return;
-  const std::string medium = json["device"].value("medium", "");
+  const std::string medium = json.value("device", Json::object()).value("medium", "");
   const bool dax = medium == NameOf(Medium::kFsDax);
   Json host{{"dax", dax}};
   const bool is_block_device = S_ISBLK(status.st_mode);

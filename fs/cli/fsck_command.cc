@@ -173,10 +173,8 @@ Result<Outcome> CheckOnce(const FsckArguments& options, CheckMode mode,
   std::unique_ptr<Mapping> opened = TRY(std::move(mapping));
   check::OpenedBacking backing = TRY(OpenBackingOf(pool, *opened, check_options));
   check_options.directory = backing.directory.get();
-  Outcome outcome {
-    TRY(check::CheckPool(std::move(opened), check_options))
-    , mode, mountpoint, {}
-  };
+  check::CheckReport report = TRY(check::CheckPool(std::move(opened), check_options));
+  Outcome outcome{std::move(report), mode, mountpoint, {}};
   AddFindings(outcome.report, std::move(backing.findings), check_options);
   progress.Clear();
   return outcome;
@@ -221,8 +219,7 @@ void PrintText(const FsckArguments& options, const Outcome& outcome) {
   const auto kept = static_cast<uint64_t>(outcome.report.findings.size());
   const uint64_t told = outcome.report.found + outcome.report.notices;
   if (told > kept) Say(options, fmt::format("and {} more", told - kept));
-  const bool host_is_damaged =
-      outcome.host && (outcome.host->exit_code & (kFsckUncorrected | kFsckFailure)) != 0;
+  const bool host_is_damaged = outcome.host && (outcome.host->exit_code & kFsckUncorrected) != 0;
   const std::string summary = Summary(outcome.report, outcome.mode);
   Say(options,
       host_is_damaged ? "the host filesystem is damaged; the pool in it: " + summary : summary);

@@ -64,6 +64,9 @@ void Passthrough::ChooseWithout(const Attributes& attributes, fuse_file_info& fi
   ChooseOpenMode(file, attributes.is_backed ? CacheMode::kNone : cache_, attributes.size_bytes);
   if ((file.flags & O_ACCMODE) == O_WRONLY && file.direct_io != 0) {
     file.fh = next_serial_.fetch_add(1) << kSerialShift | kCannotMap;
+    // A write beside others counts as a handle of the inode while it lasts (fuse_dio_lock in
+    // fs/fuse/file.c), so that the kernel would keep an id which is given back meanwhile.
+    file.parallel_direct_writes = 0;
   }
 }
 

@@ -66,7 +66,7 @@ def fold(script):
 
 
 def draw(samples, to, title):
-    script = subprocess.run(["perf", "script", "--input", str(samples), "--fields",
+    script = subprocess.run(["perf", "script", "--no-inline", "--input", str(samples), "--fields",
                              "comm,pid,ip,sym,dso"], capture_output=True, text=True, check=False,
                             errors="replace")
     if script.returncode != 0 or not script.stdout:

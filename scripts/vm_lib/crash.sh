@@ -8,7 +8,8 @@
 crash_round() {
     local folder=$1 round=$2 pid deadline=$((SECONDS + minutes * 60))
     rm -f "$folder"/exchange/{loading,status}
-    printf '%q ' "$root/scripts/vm_lib/guest_crash" "$round" "$crash_host" >"$folder/exchange/command"
+    printf '%q ' "$root/scripts/vm_lib/guest_crash" "$round" "$crash_host" "$RANDOM" \
+        >"$folder/exchange/command"
     "${qemu[@]}" </dev/null &
     pid=$!
     until [[ -e $folder/exchange/loading ]]; do
@@ -21,6 +22,9 @@ crash_round() {
         sleep 0.1
     done
     sleep "$((RANDOM % 4)).$((RANDOM % 10))"
+    # The load must have gone on until now.
+    kill -0 "$pid" 2>/dev/null || fail "machine $round ended by itself"
+    [[ ! -s $folder/exchange/status ]] || return 1
     kill -9 "$pid"
     wait "$pid" 2>/dev/null || true
 }
@@ -33,8 +37,10 @@ crash_machines() {
     for ((round = 0; round < $1; round++)); do
         crash_round "$machine" "$round" || { echo "crash: round $round failed"; exit 1; }
     done
-    run_command "$machine" "$(printf '%q ' "$root/scripts/vm_lib/guest_crash" --last "$1" "$crash_host")"
-    local status=$?
+    local status=0
+    run_command "$machine" \
+        "$(printf '%q ' "$root/scripts/vm_lib/guest_crash" --last "$1" "$crash_host" "$RANDOM")" ||
+        status=$?
     echo "crash: $1 machines ended under load on $crash_host and devdax," \
         "$(cat "$machine"/exchange/acknowledged 2>/dev/null | awk '{ n += $1 } END { print n + 0 }')" \
         "operations acknowledged, status $status"

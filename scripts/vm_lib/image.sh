@@ -20,19 +20,21 @@ make_disk() {
     local -a names
     mapfile -t names < <("$root/scripts/setup" --list-run)
     names+=("${guest_packages[@]}")
-    recipe=$(printf '%s\n' "$codename" "${names[@]}" | sha256sum)
+    recipe=$(printf '%s\n' "$codename" "${names[@]}" |
+        sha256sum - "$root/scripts/vm_lib/image.sh" | sha256sum)
     disk=$cache/disk-${recipe:0:12}.ext4
     [[ ! -e $disk ]] || return 0
     say "making the disk from packages of $codename; some minutes, once"
-    rm -rf "$cache"/disk-* "$cache/tree"
+    rm -rf --one-file-system "$cache"/disk-* "$cache/tree"
     local uri
     for uri in $(archive_uris); do
-        if mmdebstrap --quiet --variant=apt --components=main --mode=root \
+        # Its mounts are below the tree: in a namespace of their own they go with it.
+        if unshare --mount --propagation private mmdebstrap --quiet --variant=apt --components=main --mode=root \
             --include="$(IFS=,; echo "${names[*]}")" "$codename" "$cache/tree" "$uri" \
             >"$cache/disk.log" 2>&1; then
             break
         fi
-        rm -rf "$cache/tree"
+        rm -rf --one-file-system "$cache/tree"
     done
     [[ -d $cache/tree ]] || { tail -n 20 "$cache/disk.log" >&2; fail "mmdebstrap failed"; }
     rm -rf "$cache"/tree/var/{cache/apt,lib/apt/lists}
@@ -41,8 +43,22 @@ make_disk() {
     mib=$(($(du -sm "$cache/tree" | cut -f 1) * 11 / 10 + 64))
     mke2fs -q -t ext4 -O ^has_journal -m 0 -d "$cache/tree" "$disk.new" "${mib}M" \
         >>"$cache/disk.log" 2>&1 || { tail -n 20 "$cache/disk.log" >&2; fail "mke2fs failed"; }
-    rm -rf "$cache/tree"
+    rm -rf --one-file-system "$cache/tree"
     mv "$disk.new" "$disk"
+}
+
+# (Errors are passed on by hand: where its caller looks at its status, bash ends nothing by itself.)
+unpack_kernel() {
+    local work=$1 folder=$2 version
+    rm -rf "$folder"
+    dpkg-deb -x "$work"/linux-image-*.deb "$work/tree" || return 1
+    version=$(basename "$work"/tree/boot/vmlinuz-*)
+    # kmod looks in lib or in usr/lib, as it was built; packages have either.
+    mkdir -p "$folder/lib" "$folder/usr" && ln -s ../lib "$folder/usr/lib" &&
+        mv "$work/tree/boot/$version" "$folder/vmlinuz" &&
+        mv "$(find "$work/tree" -type d -path '*lib/modules')" "$folder/lib/modules" &&
+        depmod -b "$folder" "${version#vmlinuz-}" &&
+        echo "${version#vmlinuz-}" >"$folder/version" # the last: it is complete
 }
 
 # fetch_kernel SUITE FOLDER: unpacks its kernel there; fails if there is none that is new enough.
@@ -58,15 +74,7 @@ fetch_kernel() {
         awk '$1 == "Depends:" { print $2; exit }')
     say "fetching the kernel $package $version from $suite"
     (cd "$work" && apt-get -qq "${suite_options[@]}" download "$package") >>"$log" 2>&1 || return 1
-    rm -rf "$folder"
-    dpkg-deb -x "$work"/linux-image-*.deb "$work/tree"
-    version=$(basename "$work"/tree/boot/vmlinuz-*)
-    mkdir -p "$folder/lib"
-    mv "$work/tree/boot/$version" "$folder/vmlinuz"
-    # Where /lib is a link to /usr/lib the package may have either.
-    mv "$(find "$work/tree" -type d -path '*lib/modules')" "$folder/lib/modules"
-    depmod -b "$folder" "${version#vmlinuz-}"
-    echo "${version#vmlinuz-}" >"$folder/version" # the last: it is complete
+    unpack_kernel "$work" "$folder" || return 1
     rm -rf "$work"
 }
 
@@ -108,7 +116,9 @@ make_initramfs() {
             esac
         done
     done
-    (cd "$tree" && find . | cpio --quiet -o -H newc) >"$kernel/initramfs"
+    ((count > 0)) || fail "no modules were found in $kernel"
+    (cd "$tree" && find . | cpio --quiet -o -H newc) >"$kernel/initramfs.new"
+    mv "$kernel/initramfs.new" "$kernel/initramfs" # a machine that starts has the old one or this
     rm -rf "$tree"
 }
 

@@ -19,7 +19,8 @@ qemu_command() {
     local -a boot=(console=ttyS0 quiet panic=-1 mitigations=off "ingot.root=$root"
         "memmap=${pmem_gib[0]}G!4G" "memmap=${pmem_gib[1]}G!${second}G")
     local share=local,security_model=none
-    qemu=(qemu-system-x86_64 -nodefaults -display none -no-reboot
+    # It ends with whoever started it, however that ends.
+    qemu=(setpriv --pdeathsig KILL qemu-system-x86_64 -nodefaults -display none -no-reboot
         -machine q35,memory-backend=memory -accel "$accelerator" -cpu max -smp "$cpus"
         -m "${total}G"
         -object "memory-backend-file,id=memory,size=${total}G,mem-path=$folder/memory,share=on"
@@ -36,6 +37,9 @@ qemu_command() {
 # new_machine: makes a folder for one and sets machine to it. It goes with this program.
 new_machine() {
     machine=$(mktemp -d "${TMPDIR:-/dev/shm}/ingot-vm-XXXXXX")
+    local total=$((memory_gib + pmem_gib[0] + pmem_gib[1]))
+    (($(df --output=avail -BG "$machine" | tail -n 1 | tr -dc 0-9) >= total)) ||
+        fail "there are less than $total GiB in ${machine%/*}, and the machine may use them all"
     mkdir "$machine/exchange"
     # shellcheck disable=SC2064 # this one
     trap "rm -rf '$machine'" EXIT
@@ -46,7 +50,7 @@ run_command() {
     local folder=$1 status=0
     rm -f "$folder/exchange/status"
     echo "$2" >"$folder/exchange/command"
-    timeout --foreground "${minutes}m" "${qemu[@]}" || status=$?
+    setpriv --pdeathsig TERM timeout --foreground "${minutes}m" "${qemu[@]}" || status=$?
     if [[ ! -s $folder/exchange/status ]]; then
         tail -n 30 "$folder/console.log" >&2 || true
         fail "the machine ended without a status (qemu's: $status)"

@@ -160,6 +160,42 @@ TEST_F(DirectMount, AWriterThatCannotMapHoldsNobodyBack) {
   EXPECT_STREQ(end, "end");
 }
 
+// In place, which the kernel lets threads do side by side: opens meanwhile are of either kind.
+TEST_F(DirectMount, OpensBesideWritersInPlaceNeverFail) {
+  const Descriptor writer(Path("file"), O_WRONLY | O_CREAT | O_EXCL);
+  const std::string contents = Pattern(4 * kMiB, 3);
+  ASSERT_EQ(write(writer.get(), contents.data(), contents.size()),
+            static_cast<ssize_t>(contents.size()));
+  std::atomic<bool> stop = false;
+  std::atomic<int> failures = 0;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 2; ++i) {
+    threads.emplace_back([&, i] {
+      for (size_t at = 0; !stop; at = (at + kMiB) % contents.size()) {
+        const auto offset = static_cast<off_t>(at);
+        if (pwrite(writer.get(), contents.data() + at, kMiB, offset) !=
+            static_cast<ssize_t>(kMiB)) {
+          ++failures;
+        }
+        if (i == 1) std::this_thread::yield();
+      }
+    });
+  }
+  int direct = 0;
+  for (int i = 0; i < 2000; ++i) {
+    const Descriptor reader(Path("file"), O_RDONLY);
+    ASSERT_GE(reader.get(), 0) << strerror(reader.code()) << " at open " << i;
+    char byte = 0;
+    ASSERT_EQ(pread(reader.get(), &byte, 1, 77), 1);
+    ASSERT_EQ(byte, contents[77]);
+    if (i % 100 == 0 && IsDirect(Path("file"))) ++direct;
+  }
+  stop = true;
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(failures, 0);
+  EXPECT_GT(direct, 0);
+}
+
 TEST_F(DirectMount, StatSeesWhatMappingsAndOtherHandlesChange) {
   const Descriptor file(Path("db"), O_RDWR | O_CREAT);
   ASSERT_EQ(ftruncate(file.get(), 4 * kMiB), 0);

@@ -60,6 +60,14 @@ class Tree:
             del self.files[name]
 
 
+def sync_file(path):
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def perform(top, step, sync):
     path = f"{top}/{step['name']}"
     to = f"{top}/{step['to']}"
@@ -75,13 +83,9 @@ def perform(top, step, sync):
         finally:
             os.close(fd)
     elif kind == "truncate":
-        fd = os.open(path, os.O_WRONLY)
-        try:
-            os.truncate(fd, step["size"])
-            if sync:
-                os.fsync(fd)
-        finally:
-            os.close(fd)
+        os.truncate(path, step["size"])
+        if sync:
+            sync_file(path)
     elif kind == "chmod":
         os.chmod(path, step["mode"])
     elif kind == "xattr":
@@ -141,6 +145,8 @@ def run(top, manifest_path, seed, sync):
             try:
                 perform(top, step, sync)
             except OSError:
+                if sync:
+                    raise
                 return  # the daemon is gone
             manifest.write(b'{"done": true}\n')
             tree.apply(step)
@@ -181,7 +187,7 @@ def torn(expected, found, step):
     old = expected.get(name, {**empty_file(), "links": 1})
     new = found.get(name)
     if new is None:
-        return "file is gone" if name in expected else None
+        return "a file is gone, or more than the write under way"
     end = step["offset"] + step["size"]
     data, was = new["data"], old["data"]
     if not len(was) <= len(data) <= max(len(was), end):
@@ -201,6 +207,23 @@ def torn(expected, found, step):
             file["data"] = was
     patched = {**expected, name: old}
     return None if patched == found else "something else than the write under way has changed"
+
+
+def torn_truncate(expected, found, step):
+    """None if a cut under way on a host file explains it: it may have zeroed the last block, and
+    all behind the new end, before the size changed."""
+    name = step["name"]
+    old, new = expected.get(name), found.get(name)
+    if old is None or new is None or len(new["data"]) not in (len(old["data"]), step["size"]):
+        return f"{name}: neither size"
+    for i, byte in enumerate(new["data"]):
+        if byte != old["data"][i] and (i < step["size"] or byte != 0):
+            return f"{name}: byte {i} is foreign"
+    for file in found.values():
+        if file["type"] == "file" and file["data"] == new["data"] and file is not new:
+            file["data"] = old["data"]
+    found[name] = {**new, "data": old["data"]}
+    return None if found == expected else "something else than the cut under way has changed"
 
 
 def summary(files, name):
@@ -229,8 +252,9 @@ def verify(top, manifest_path):
         tree.apply(open_step)
         if as_found(tree) == found:
             return
-        if open_step["kind"] == "write":
-            difference = torn(expected, copy.deepcopy(found), open_step)
+        explain = {"write": torn, "truncate": torn_truncate}.get(open_step["kind"])
+        if explain is not None:
+            difference = explain(expected, copy.deepcopy(found), open_step)
             if difference is None:
                 return
     names = [name for name in sorted(set(expected) | set(found))
@@ -241,6 +265,8 @@ def verify(top, manifest_path):
 
 if __name__ == "__main__":
     options = [word for word in sys.argv[1:] if word.startswith("--")]
+    if options not in ([], ["--verify"], ["--sync"]):
+        sys.exit(__doc__)
     words = [word for word in sys.argv[1:] if not word.startswith("--")]
     if options == ["--verify"]:
         verify(*words)
