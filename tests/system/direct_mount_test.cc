@@ -182,12 +182,13 @@ TEST_F(DirectMount, OpensBesideWritersInPlaceNeverFail) {
     });
   }
   int direct = 0;
-  for (int i = 0; i < 2000; ++i) {
+  // (No ASSERT while threads go on.)
+  for (int i = 0; i < 2000 && !HasFailure(); ++i) {
     const Descriptor reader(Path("file"), O_RDONLY);
-    ASSERT_GE(reader.get(), 0) << strerror(reader.code()) << " at open " << i;
+    EXPECT_GE(reader.get(), 0) << strerror(reader.code()) << " at open " << i;
     char byte = 0;
-    ASSERT_EQ(pread(reader.get(), &byte, 1, 77), 1);
-    ASSERT_EQ(byte, contents[77]);
+    EXPECT_EQ(pread(reader.get(), &byte, 1, 77), 1);
+    EXPECT_EQ(byte, contents[77]);
     if (i % 100 == 0 && IsDirect(Path("file"))) ++direct;
   }
   stop = true;
