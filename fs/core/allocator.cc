@@ -73,6 +73,7 @@ Allocator::Allocator(Device& device)
       group_count_(device.geometry().group_count()),
       with_pages_(group_count_),
       with_huge_(group_count_),
+      with_fragments_(group_count_),
       releasable_(group_count_) {}
 
 Allocator::~Allocator() = default;
@@ -99,7 +100,10 @@ Result<std::unique_ptr<Allocator>> Allocator::Open(Device& device) {
     state.free_inode_slots = fresh ? FreshInodeSlots(group) : entry->free_inode_slots;
     allocator->unclaimed_pages_ += entry->free_pages;
     allocator->total_pages_ += geometry.PagesIn(group) - media::kReservedPagesPerGroup;
-    if (entry->free_pages != 0) allocator->with_pages_.Set(group);
+    if (entry->free_pages != 0) {
+      allocator->with_pages_.Set(group);
+      allocator->with_fragments_.Set(group);
+    }
     if (entry->free_huge_mask != 0) allocator->with_huge_.Set(group);
     // Nobody knows what the last mount gave back.
     if (!fresh) allocator->releasable_.Set(group);
@@ -204,6 +208,7 @@ void Allocator::CountFree(GroupState& state, GroupIndex group, PageRun run) {
   state.bad_pages += bad;
   bad_pages_ += bad;
   with_pages_.Set(group);
+  with_fragments_.Set(group);
   UpdateHugeMask(state, group, run);
 }
 

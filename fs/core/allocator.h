@@ -20,6 +20,7 @@
 
 #include <absl/container/inlined_vector.h>
 
+#include "fs/core/fragment_summary.h"
 #include "fs/core/group_state.h"
 #include "fs/core/group_summary.h"
 #include "fs/core/page_bitmap.h"
@@ -169,6 +170,8 @@ class Allocator {
   // `host_refusals` counts the ENOSPCs of the host in one search; at its bound that is the answer.
   Result<std::optional<Claim>> TryGroup(GroupIndex group, const ClaimRequest& request,
                                         Effort effort, uint32_t& host_refusals);
+  [[nodiscard]] GroupIndex NextToAsk(Effort effort, uint32_t fragment_pages,
+                                     GroupIndex from) const;
   void LeaveOut(GroupIndex group);
   [[nodiscard]] bool IsInodeBitmapGood(const GroupState& state, GroupIndex group) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(state.mutex);
@@ -232,6 +235,7 @@ class Allocator {
   uint64_t group_count_;
   GroupSummary with_pages_;  // groups that may have an unclaimed free page
   GroupSummary with_huge_;   // groups that may have an unclaimed whole huge page
+  FragmentSummary with_fragments_;
   std::atomic<int64_t> unclaimed_pages_{0};
   std::atomic<int64_t> claimed_pages_{0};
   std::atomic<int64_t> bad_pages_{0};

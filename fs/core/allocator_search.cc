@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <limits>
 
 #include "fs/core/allocator.h"
 #include "fs/core/test_hooks.h"
@@ -18,11 +19,20 @@
 namespace ingot {
 namespace {
 
-// How many groups near the goal are asked for fragments before a fresh huge page is broken: enough
-// to use what is nearby, few enough that a full neighbourhood costs microseconds.
+// How many groups near the goal are asked for room in their home.
 constexpr uint32_t kNearbyGroups = 8;
+// How many groups are asked for fragments, in vain, before a fresh huge page is broken. Those are
+// not asked again until something becomes free there, so that few requests come to this bound; it
+// is what keeps the others short. (8 groups that had any free page, whether fragments or not, was
+// too few: in a churned pool of 125 groups a quarter of the free huge pages was left of those that
+// are there now.)
+constexpr uint32_t kFragmentGroups = 64;
 // A fragment at least this long (64 KiB) is worth taking although the request is larger.
-constexpr uint32_t kGoodFragmentPages = 16;
+constexpr uint32_t kGoodFragmentPages = FragmentSummary::kLongestPages;
+
+uint32_t FragmentPages(const ClaimRequest& request) {
+  return static_cast<uint32_t>(std::min<uint64_t>(request.pages, kGoodFragmentPages));
+}
 
 // How many times a search asks a host that is full. What it has given already it gives again, so
 // that a few refusals say enough; without a bound a full host under a large pool would be asked for
@@ -117,6 +127,20 @@ void Allocator::LeaveOut(GroupIndex group) {
   log::Failed("event=bitmap_unusable group={}", group.value);
   with_pages_.Clear(group);
   with_huge_.Clear(group);
+  with_fragments_.ClearFrom(group, 1);
+}
+
+GroupIndex Allocator::NextToAsk(Effort effort, uint32_t fragment_pages, GroupIndex from) const {
+  switch (effort) {
+    case Effort::kFragments:
+      return with_fragments_.Next(from, fragment_pages);
+    case Effort::kNewHugePage:
+      return with_huge_.Next(from);
+    case Effort::kHome:
+    case Effort::kAnything:
+      break;
+  }
+  return with_pages_.Next(from);
 }
 
 Result<Claim> Allocator::TakeRun(const ClaimRequest& request) {
@@ -125,14 +149,15 @@ Result<Claim> Allocator::TakeRun(const ClaimRequest& request) {
   uint32_t host_refusals = 0;
   for (const Effort effort : {kHome, kFragments, kNewHugePage, kAnything}) {
     if (effort == kHome && request.purpose == ClaimPurpose::kData) continue;
-    const GroupSummary& summary = effort == kNewHugePage ? with_huge_ : with_pages_;
-    const bool nearby = effort == kHome || effort == kFragments;
-    uint32_t asked = 0;
+    const uint32_t fragment_pages = FragmentPages(request);
+    uint32_t left = effort == kHome        ? kNearbyGroups
+                    : effort == kFragments ? kFragmentGroups
+                                           : std::numeric_limits<uint32_t>::max();
     for (int lap = 0; lap < 2; ++lap) {
       const GroupIndex end = lap == 0 ? GroupIndex(group_count_) : start;
-      for (GroupIndex group = summary.Next(lap == 0 ? start : GroupIndex(0)); group < end;
-           group = summary.Next(group + 1)) {
-        if (nearby && ++asked > kNearbyGroups) break;
+      for (GroupIndex group =
+               NextToAsk(effort, fragment_pages, lap == 0 ? start : GroupIndex(0));
+           group < end && left > 0; group = NextToAsk(effort, fragment_pages, group + 1), --left) {
         std::optional<Claim> claim = TRY(TryGroup(group, request, effort, host_refusals));
         if (claim) return std::move(*claim);
       }
@@ -182,10 +207,14 @@ bool Allocator::IsInodeBitmapGood(const GroupState& state, GroupIndex group) con
 Result<std::optional<Claim>> Allocator::ClaimChosen(GroupState& state, GroupIndex group,
                                                     const ClaimRequest& request, Effort effort,
                                                     PageBitmap& taken, uint32_t& host_refusals) {
+  bool is_all = true;  // of what is free; else of what the host has given, too
   for (;;) {
     const PageRun run = ChooseRun(state, taken, request, effort);
     if (run.count == 0) {
       if (state.free_huge_mask == 0) with_huge_.Clear(group);
+      if (effort == Effort::kFragments && is_all && !request.exact) {
+        with_fragments_.ClearFrom(group, FragmentPages(request));
+      }
       return std::nullopt;
     }
     Result<Claim> claim = MakeClaim(state, group, run);
@@ -198,6 +227,7 @@ Result<std::optional<Claim>> Allocator::ClaimChosen(GroupState& state, GroupInde
     }
     // The host is full; what it has given already may be free elsewhere.
     if (effort == Effort::kNewHugePage) return std::nullopt;
+    is_all = false;
     const uint32_t last = (run.first + run.count - 1) / kRunPages;
     for (uint32_t huge = run.first / kRunPages; huge <= last; ++huge) {
       if ((state.host_ready_mask >> huge & 1) == 0) SetRun(taken, {huge * kRunPages, kRunPages});
@@ -311,7 +341,9 @@ Result<Claim> Allocator::MakeClaim(GroupState& state, GroupIndex group, PageRun 
   auto* node = new ClaimNode{.group = group, .run = run};  // the last that can fail
   for (uint32_t huge = run.first / kRunPages; huge <= last; ++huge) {
     std::atomic_ref mask(state.free_huge_mask);
+    const bool was_whole = (mask.load() >> huge & 1) != 0;
     mask.store(mask.load() & ~(uint64_t{1} << huge), std::memory_order_relaxed);
+    if (was_whole && run.count < kRunPages) with_fragments_.Set(group);
   }
   state.Link(node);
   state.free_pages -= run.count;

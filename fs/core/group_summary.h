@@ -28,6 +28,9 @@ class GroupSummary {
     words_[group.value / 64].fetch_and(~Bit(group), std::memory_order_relaxed);
   }
 
+  [[nodiscard]] bool Has(GroupIndex group) const {
+    return (words_[group.value / 64].load(std::memory_order_relaxed) & Bit(group)) != 0;
+  }
   // The first group at or behind `from` with its bit set, or group_count if there is none.
   [[nodiscard]] GroupIndex Next(GroupIndex from) const {
     if (from.value >= group_count_) return GroupIndex(group_count_);

@@ -95,6 +95,40 @@ TEST_F(AllocatorTest, MetadataGoesHomeAndDataBreaksFewHugePages) {
   CheckMedia();
 }
 
+TEST_F(AllocatorTest, FragmentsOfAllGroupsComeBeforeWholeHugePages) {
+  Make(12 * 130 * kMiB);
+  const uint64_t groups = device().geometry().group_count();
+  ASSERT_GE(groups, 12u);
+  // A broken huge page in each group, with 16 pages left.
+  for (uint64_t i = 0; i < groups; ++i) {
+    auto claim =
+        allocator().Take({.pages = 496, .goal = FirstPageOf(GroupIndex(i)), .exact = true});
+    ASSERT_OK(claim);
+    ASSERT_EQ(GroupOf(claim->first()), GroupIndex(i));
+    ASSERT_OK(Commit(std::move(*claim)));
+  }
+  const uint64_t whole = allocator().Count().free_huge_pages;
+  std::vector<LogicalPage> taken;
+  for (uint64_t i = 0; i < groups; ++i) {
+    auto claim = allocator().Take({.pages = 16});
+    ASSERT_OK(claim);
+    ASSERT_EQ(claim->count(), 16u);
+    taken.push_back(claim->first());
+    ASSERT_OK(Commit(std::move(*claim)));
+  }
+  EXPECT_EQ(allocator().Count().free_huge_pages, whole);
+  // Then there is none, until something becomes free.
+  ASSERT_OK(Free(taken.back(), 16));
+  for (const uint64_t left : {whole, whole - 1}) {
+    auto claim = allocator().Take({.pages = 16});
+    ASSERT_OK(claim);
+    EXPECT_EQ(claim->first() == taken.back(), left == whole);
+    ASSERT_OK(Commit(std::move(*claim)));
+    EXPECT_EQ(allocator().Count().free_huge_pages, left);
+  }
+  CheckMedia();
+}
+
 TEST_F(AllocatorTest, GoalExtendsARunInPlace) {
   Make(300 * kMiB);
   auto first = allocator().Take({.pages = 4});
