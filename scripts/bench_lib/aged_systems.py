@@ -114,12 +114,12 @@ def on_devices(program):
     def prepared(host):
         return lambda folder, device: PreparedIngot(folder, device, program, host)
     return {
-        "ext4-DAX": dax("mkfs.ext4", "-q", "-F", "-b", "4096"),
         "ingot on ext4": prepared("ext4"),
+        "ext4-DAX": dax("mkfs.ext4", "-q", "-F", "-b", "4096"),
         "ext4-DAX stride=512": dax("mkfs.ext4", "-q", "-F", "-b", "4096", "-E", "stride=512"),
-        "ingot on xfs": prepared("xfs"),
         # (Shared blocks and DAX don't go together on partitions.)
         "xfs-DAX": dax("mkfs.xfs", "-q", "-f", "-m", "reflink=0"),
+        "ingot on xfs": prepared("xfs"),
     }
 
 

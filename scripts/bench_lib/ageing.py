@@ -23,10 +23,11 @@ MIB = 1 << 20
 HUGE = 2 * MIB
 LEVELS = (50, 75, 90)  # percent
 IN_MEMORY_BYTES = {False: 1 << 30, True: 512 << 20}  # by --quick
-CHURN = {False: 10, True: 3}  # times the capacity before the first level, half of it for others
-ROUNDS = 5  # of LMDB
+CHURN = {False: 10, True: 3}  # times the capacity before the first level
+MORE_CHURN = 0.25  # of that, before each of the others
+ROUNDS = {False: 5, True: 3}  # of LMDB
 NEW_FILES = 6
-MOST_NEW_BYTES = 32 * MIB
+MOST_NEW_BYTES = 8 * MIB
 MOST_MAP_BYTES = 32 * MIB
 
 
@@ -165,7 +166,9 @@ class Fresh:
 
 def look_at_level(tools, aged, fresh, level, options):
     mountpoint = aged.mountpoint
-    churn = (options.churn or CHURN[options.quick]) / (1 if level == options.levels[0] else 2)
+    churn = options.churn or CHURN[options.quick]
+    if level != options.levels[0]:
+        churn *= MORE_CHURN
     entry = {"ager": tools.age(mountpoint, level, churn)}
     entry["used"] = 1 - free_bytes(mountpoint) / entry["ager"]["capacity_bytes"]
     entry["old"] = tools.look(large_files(mountpoint))
@@ -190,8 +193,11 @@ def measure(make, tools, folder, places, options, result):
             systems.append(make(folder / str(number), place))
             stack.callback(systems[-1].close)
             systems[-1].make()
-        fresh = Fresh(tools, systems[-1], ROUNDS, in_turns=len(systems) > 1)
+        fresh = Fresh(tools, systems[-1], ROUNDS[options.quick],
+                      in_turns=len(systems) > 1)
         fresh.prepare(map_bytes_for(systems[0].mountpoint, options))
+        new = look_at_new(tools, systems[0].mountpoint)
+        result["0"] = {"used": 0, "old": None, "new": new, "lmdb": None, "ager": None}
         for level in options.levels:
             entry = look_at_level(tools, systems[0], fresh, level, options)
             result[str(level)] = entry
@@ -205,7 +211,7 @@ def facts(options, places):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         found = re.search(r"\d+\.\d+(\.\d+)*", done.stdout + done.stderr)
         return found.group(0) if found else "unknown"
-    return {"places": [str(place) for place in places], "levels": list(options.levels),
+    return {"more_churn": MORE_CHURN, "places": [str(place) for place in places], "levels": list(options.levels),
             "churn": options.churn or CHURN[options.quick], "allocate": options.allocate,
             "command": " ".join(["scripts/bench", *sys.argv[1:]]),
             "e2fsprogs": version("mkfs.ext4", "-V"), "xfsprogs": version("mkfs.xfs", "-V")}

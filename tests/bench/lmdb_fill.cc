@@ -61,7 +61,7 @@ void Fill(const char* directory, uint64_t map_bytes) {
   Call(mdb_txn_commit(transaction), "commit");
 
   const uint64_t entries = map_bytes / 4096 * 4 / 5 * kEntriesPerPage;
-  const uint64_t faults = ingot::tests::MinorFaults();
+  const uint64_t faults = ingot::tests::PageFaults();
   const double processor_start = ProcessorSeconds();
   const auto start = steady_clock::now();
   for (uint64_t first = 0; first < entries; first += kEntriesPerTransaction) {
@@ -69,7 +69,7 @@ void Fill(const char* directory, uint64_t map_bytes) {
   }
   const std::chrono::duration<double> taken = steady_clock::now() - start;
   const double processor_taken = ProcessorSeconds() - processor_start;
-  const uint64_t taken_faults = ingot::tests::MinorFaults() - faults;
+  const uint64_t taken_faults = ingot::tests::PageFaults() - faults;
 
   MDB_stat status{};
   Call(mdb_env_stat(environment, &status), "stat");

@@ -37,7 +37,7 @@ bool Look(const std::string& path, bool store, Sums& sums) {
     std::fprintf(stderr, "map_share: %s: mmap: %s\n", path.c_str(), std::strerror(map.code()));
     return false;
   }
-  const uint64_t before = MinorFaults();
+  const uint64_t before = PageFaults();
   for (uint64_t at = 0; at < size; at += kSmallPage) {
     if (store) {
       map.at()[at] = 's';
@@ -45,7 +45,7 @@ bool Look(const std::string& path, bool store, Sums& sums) {
       (void)map.at()[at];
     }
   }
-  sums.faults += MinorFaults() - before;
+  sums.faults += PageFaults() - before;
   sums.huge_bytes += map.PmdMappedBytes();
   sums.bytes += size;
   ++sums.files;

@@ -124,6 +124,12 @@ uint64_t MinorFaults() {
   return static_cast<uint64_t>(usage.ru_minflt);
 }
 
+uint64_t PageFaults() {
+  struct rusage usage {};
+  getrusage(RUSAGE_THREAD, &usage);
+  return static_cast<uint64_t>(usage.ru_minflt) + static_cast<uint64_t>(usage.ru_majflt);
+}
+
 int64_t CachedPages(int fd) {
   constexpr long kCachestat = 451;  // Debian 12's headers don't have it
   struct {

@@ -77,6 +77,8 @@ class Map {
 
 // Of this thread, so far.
 [[nodiscard]] uint64_t MinorFaults();
+// Minor and major ones: on DAX those that make the filesystem allocate count as major.
+[[nodiscard]] uint64_t PageFaults();
 
 // Pages that the file of this descriptor has in the page cache of its own filesystem: for a FUSE
 // file those that the kernel keeps beside the medium. -1: the kernel has no cachestat (before 6.5).
