@@ -22,6 +22,18 @@ InodeNumber Make(Volume& volume, InodeNumber parent, const std::string& name, ui
   return inode;
 }
 
+std::unique_ptr<Volume> MakeAndOpen(const std::string& path, uint64_t size_bytes,
+                                    const MappingOptions& options, PageArrayChoice page_array) {
+  admin::MakePoolOptions pool;
+  pool.path = path;
+  pool.size_bytes = size_bytes;
+  (void)Require(admin::MakePool(pool));
+  DeviceOptions device;
+  device.page_array = page_array;
+  auto mapping = Require(Mapping::Open(path, options));
+  return Require(Volume::Open(Require(Device::Open(std::move(mapping), device)), {}));
+}
+
 }  // namespace
 
 void Fail(const std::string& message) {
@@ -30,12 +42,14 @@ void Fail(const std::string& message) {
 }
 
 std::unique_ptr<Volume> MakeVolume(const std::string& path, uint64_t size_bytes) {
-  admin::MakePoolOptions options;
-  options.path = path;
-  options.size_bytes = size_bytes;
-  (void)Require(admin::MakePool(options));
-  auto mapping = Require(Mapping::Open(path, {}));
-  return Require(Volume::Open(Require(Device::Open(std::move(mapping), {})), {}));
+  return MakeAndOpen(path, size_bytes, {}, PageArrayChoice::kAuto);
+}
+
+std::unique_ptr<Volume> MakePrivateVolume(const std::string& path, uint64_t size_bytes) {
+  MappingOptions mapping;
+  mapping.private_copy = true;
+  // (On the device it would take 2 MiB of each group that is used.)
+  return MakeAndOpen(path, size_bytes, mapping, PageArrayChoice::kDram);
 }
 
 InodeNumber MakeFile(Volume& volume, InodeNumber parent, const std::string& name) {

@@ -26,6 +26,11 @@ T Require(Result<T> result) {
 // A new pool file at `path`, sparse.
 [[nodiscard]] std::unique_ptr<Volume> MakeVolume(const std::string& path, uint64_t size_bytes);
 
+// The same, but what is stored stays in this process, and nothing is asked of the file's host: a
+// pool of any size for what its metadata takes.
+[[nodiscard]] std::unique_ptr<Volume> MakePrivateVolume(const std::string& path,
+                                                        uint64_t size_bytes);
+
 // Both without a lookup reference left.
 InodeNumber MakeFile(Volume& volume, InodeNumber parent, const std::string& name);
 InodeNumber MakeDirectory(Volume& volume, InodeNumber parent, const std::string& name);
