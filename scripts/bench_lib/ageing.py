@@ -264,5 +264,7 @@ def measure_all(kinds, places, tools, folder, options, report):
         except SystemExit as end:
             if isinstance(end.code, int):  # a signal
                 raise
-            report["left_out"][name] = str(end.code)
-            print(f"ageing: {name}: left out: {end.code}", file=sys.stderr, flush=True)
+            # (Where the checkout lies says nothing.)
+            reason = str(end.code).replace(f"{options.scripts.parent}/", "")
+            report["left_out"][name] = reason
+            print(f"ageing: {name}: left out: {reason}", file=sys.stderr, flush=True)

@@ -42,6 +42,12 @@ class Lmdb:
         return f"{self.speed:.2f} ({min(self.turns):.2f}..{max(self.turns):.2f})"
 
 
+def lmdb_faults(entry):
+    """In the aged filesystem, for a MiB of the map."""
+    faults = statistics.median(turn["faults"] for turn in entry["lmdb"]["aged"])
+    return faults / (entry["lmdb"]["map_bytes"] / (1 << 20))
+
+
 def percent(value):
     return "" if value is None else f"{value * 100:.1f} %"
 
@@ -74,7 +80,7 @@ def line_of(level, entry):
 def row_of(name, level, entry):
     old, new = entry["old"], entry["new"]
     lmdb = Lmdb(entry) if entry["lmdb"] else None
-    return (name, f"{level} %" if old else "fresh", old["files"] if old else "",
+    return (name, percent(entry["used"]) if old else "fresh", old["files"] if old else "",
             percent(share_of(old)), times(faults_of(old)), percent(share_of(new)),
             times(faults_of(new)), lmdb or "", times(lmdb.faults) if lmdb else "",
             verdict(name, entry))
@@ -118,15 +124,15 @@ def picture(report):
                           *share) +
             pictures.bars("New files: mapped by 2 MiB", levels, names, figures(in_percent("new")),
                           *share) +
-            pictures.bars("LMDB fillseqbatch, aged/clean", levels, names,
-                          figures(lambda entry: Lmdb(entry).speed), "ratio", "0:1.2"))
+            pictures.bars("LMDB fillseqbatch, aged: page faults", levels, names,
+                          figures(lmdb_faults), "for a MiB of its map"))
 
 
 def write(folder, name, report, machine_facts):
     """name.md and name.svg; the page ends with how to have it made."""
     ageing = report
     facts = "".join(f"- {key}: {value}\n" for key, value in machine_facts.items()
-                    if key not in ("load", "root"))
+                    if key != "root")
     facts += "".join(f"- {key}: {ageing[key]}\n" for key in ("e2fsprogs", "xfsprogs"))
     churn = ageing["churn"]
     how = ("those of more than 64 KiB preallocated, not written" if ageing["allocate"] else
@@ -137,15 +143,16 @@ def write(folder, name, report, machine_facts):
     text = f"""# Ageing
 
 Filesystems are filled to a level and churned there by `scripts/ager` (the file sizes of Agrawal et
-al., FAST'09; four files at a time grow side by side, {how}), then to the next: {churn:g} times the
-capacity was written before the first level was looked at, {churn * ageing["more_churn"]:g} times more before each of
-the others. Capacities as the filesystems tell: {capacities[0]} to {capacities[-1]} MiB.
+al., FAST'09; four files at a time grow side by side, {how}),
+then to the next. Written before the first level was looked at: {churn:g} times the capacity; before each of the others
+{churn * ageing["more_churn"]:g} times, and at least what fills it. Capacities as the filesystems tell: {capacities[0]} to {capacities[-1]} MiB.
 
 ![Shares and ratios]({name}.svg)
 {tables(ageing)}
 "New" are six files made in what is left free, half of them written in blocks of 64 KiB, half
 made sparse and stored through a mapping; LMDB fills a quarter of what is free at the highest level,
-sparse at first, through its mapping. All figures are in `{name}.json`.
+sparse at first, through its mapping; where its turns are further apart than a ratio is from 1, the
+ratio says nothing. All figures are in `{name}.json`.
 
 ## Where
 

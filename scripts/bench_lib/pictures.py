@@ -41,6 +41,8 @@ def data_block(name, columns, rows):
 
 def bars(title, groups, series, figures, y_label, y_range=""):
     """Groups of bars: figures[series][group]; one panel."""
+    # (gnuplot takes a column without any figure for an error.)
+    series = [name for name in series if any(cell is not None for cell in figures[name].values())]
     rows = [(group, *(figures[name].get(group) for name in series)) for group in groups]
     parts = [f"$bars using {column + 2}:xtic(1) title columnheader({column + 2}) "
              f"lc rgb '{COLOURS[column % len(COLOURS)]}'" for column in range(len(series))]
