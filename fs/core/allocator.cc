@@ -4,6 +4,7 @@
 #include "fs/core/allocator.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "fs/format.h"
@@ -100,10 +101,10 @@ Result<std::unique_ptr<Allocator>> Allocator::Open(Device& device) {
     state.free_inode_slots = fresh ? FreshInodeSlots(group) : entry->free_inode_slots;
     allocator->unclaimed_pages_ += entry->free_pages;
     allocator->total_pages_ += geometry.PagesIn(group) - media::kReservedPagesPerGroup;
-    if (entry->free_pages != 0) {
-      allocator->with_pages_.Set(group);
-      allocator->with_fragments_.Set(group);
-    }
+    if (entry->free_pages != 0) allocator->with_pages_.Set(group);
+    // (A group that was never used has none; all of them would be asked once.)
+    const auto whole = static_cast<uint32_t>(std::popcount(entry->free_huge_mask)) * kRunPages;
+    if (!fresh && entry->free_pages > whole) allocator->with_fragments_.Set(group);
     if (entry->free_huge_mask != 0) allocator->with_huge_.Set(group);
     // Nobody knows what the last mount gave back.
     if (!fresh) allocator->releasable_.Set(group);
