@@ -59,7 +59,7 @@ def curves(title, figures, x_label, y_label):
     for number, (name, points) in enumerate(figures.items()):
         text += data_block(f"curve{number}", ("x", "y"), points)
         parts.append(f"$curve{number} using 1:2 every ::1 with linespoints pt 7 ps 0.5 lw 2 "
-                     f"lc rgb '{COLOURS[number % len(COLOURS)]}' title '{name}'")
+                     f"lc rgb '{COLOURS[number % len(COLOURS)]}' title '{name}' noenhanced")
     return (text + f"set title '{title}'\nset xlabel '{x_label}'\nset ylabel '{y_label}'\n"
             "set logscale xy\nset format x '10^{%L}'\nset yrange [*:*]\nset key below maxrows 4\n"
             "plot " + ", ".join(parts) + "\n")
