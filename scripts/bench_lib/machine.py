@@ -98,6 +98,11 @@ def cpu_model():
     return found.group(1) if found else platform.machine()
 
 
+def is_emulated(model=None):
+    """The processor of that name, this one by default, is a program: its times say nothing."""
+    return "QEMU TCG" in (model or cpu_model())
+
+
 def facts(ingot):
     """What a reader must know to make sense of the figures."""
     fuse2fs = subprocess.run(["fuse2fs", "-V"], capture_output=True, text=True, check=False)

@@ -108,6 +108,8 @@ class Rounds:
             except machine.Failed as failure:
                 self.failures[name] = self.tell(str(failure).removeprefix("bench: "))
                 say(f"{name}: {failure}")
+        if not systems:
+            raise machine.Failed("bench: none of the filesystems could be made")
         return systems
 
     def run(self, systems):
@@ -154,7 +156,7 @@ def bench(programs, folder, options):
               if not options.only or re.search(options.only, f"{workload.group} {workload.name}")]
     if not chosen:
         return {}
-    sizes = workloads_kit.QUICK if options.quick else workloads_kit.FULL
+    sizes = workloads_kit.sizes_of(options.quick, machine.is_emulated())
     begin, load = time.monotonic(), os.getloadavg()[0]
     with contextlib.ExitStack() as stack:
         makers, capacity, native = stack.enter_context(makers_of(programs, folder, options))
@@ -164,7 +166,7 @@ def bench(programs, folder, options):
         rounds.run(rounds.start(makers, stack))
     report = workloads_report.json_of(rounds, native)
     report |= {"machine": machine.facts(programs / "ingot") | versions(),
-               "sizes": vars(sizes), "command": command_of(options),
+               "day": time.strftime("%Y-%m-%d", time.gmtime()), "sizes": vars(sizes), "command": command_of(options),
                "filesystem_bytes": capacity, "seconds": round(time.monotonic() - begin),
                "load": [load, os.getloadavg()[0]]}
     print(workloads_report.tables(report))
@@ -173,7 +175,9 @@ def bench(programs, folder, options):
 
 def command_of(options):
     """What makes such a run again."""
-    words = ["scripts/bench", "--workloads"]
+    is_realtime = os.sched_getscheduler(0) == os.SCHED_RR
+    words = ["chrt --rr 1"] if is_realtime else []
+    words += ["scripts/bench", "--workloads"]
     words += ["--quick"] if options.quick else []
     words += ["--device", str(options.device)] if options.device else []
     words += ["--filesystems", options.filesystems] if options.filesystems else []

@@ -68,6 +68,17 @@ FULL = Sizes(rounds=5, fio_ms=3000, data=512 * MIB, appended=128 * MIB, mapped=1
              lmdb_entries=1_000_000, sqlite_inserts=5_000, sqlite_rows=200_000,
              rocksdb_keys=500_000, timeout_s=900)
 
+# For a processor that is a program: everything takes tens of times as long.
+TINY = Sizes(rounds=2, fio_ms=300, data=16 * MIB, appended=1 * MIB, mapped=64 * MIB,
+             weights=32 * MIB, files=500, mix_files=40, mix_loops=80, lmdb_entries=5_000,
+             sqlite_inserts=40, sqlite_rows=1_000, rocksdb_keys=2_000, timeout_s=300)
+
+
+def sizes_of(is_quick, is_emulated):
+    if not is_quick:
+        return FULL
+    return TINY if is_emulated else QUICK
+
 
 def fit(sizes, capacity):
     """The same, where the smallest filesystem holds only so many bytes."""

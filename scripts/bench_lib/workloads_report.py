@@ -4,16 +4,19 @@
 Rendering needs nothing but the JSON, so that a machine without gnuplot measures and another draws.
 """
 
+import itertools
 import json
 import pathlib
 import re
 import statistics
 import subprocess
 
+from bench_lib import machine
 from bench_lib.tables import Ratio, table, time_of
 
-EMULATED = "QEMU TCG"  # in the name of a processor that is a program
 REASON_LENGTH = 90
+OWN_COLOURS = ("#08519c", "#4292c6", "#9ecae1")
+OTHER_COLOURS = ("#fdd0a2", "#fdae6b", "#e6550d", "#969696")
 
 
 def cells_of(rounds, workload, figure, native):
@@ -56,7 +59,7 @@ def json_of(rounds, native):
 
 
 def is_emulated(report):
-    return EMULATED in report["machine"]["cpu"]
+    return machine.is_emulated(report["machine"]["cpu"])
 
 
 def without_times(report):
@@ -131,19 +134,20 @@ def tables(report):
 
 
 def header_lines(report):
-    machine, load = report["machine"], report["load"]
-    kernel = re.match(r"[\d.]+\d", machine["kernel"])
-    yield f"- machine: {machine['cores']} processors, {machine['cpu']}"
-    yield f"- kernel: Linux {kernel.group(0) if kernel else machine['kernel']}"
+    facts, load = report["machine"], report["load"]
+    kernel = re.match(r"[\d.]+\d", facts["kernel"])
+    yield f"- day: {report['day']}"
+    yield f"- machine: {facts['cores']} processors, {facts['cpu']}"
+    yield f"- kernel: Linux {kernel.group(0) if kernel else facts['kernel']}"
     yield ("- load: {:.1f} before, {:.1f} after the run, which itself makes about one of it"
            .format(*load))
-    if max(load) > machine["cores"]:
+    if max(load) > facts["cores"]:
         yield "- others were at work on this machine: trust ratios, not times"
     if is_emulated(report):
         yield ("- **the processor is emulated**: nothing here is a time, and the ratios hold in "
                "such a machine only; copies and page faults cost other than on hardware")
     skipped = ("kernel", "cpu", "cores", "load", "root")
-    yield "- " + ", ".join(f"{name} {value}" for name, value in machine.items()
+    yield "- " + ", ".join(f"{name} {value}" for name, value in facts.items()
                            if name not in skipped)
     yield (f"- command: `{report['command']}`, {report['sizes']['rounds']} rounds, "
            f"{report['seconds']} s; each filesystem holds "
@@ -152,7 +156,7 @@ def header_lines(report):
 
 def page(report, name):
     """The whole page, which names its pictures."""
-    lines = [f"# Workloads: {name}", ""]
+    lines = [f"# Workloads x filesystems: {name}", ""]
     lines += list(header_lines(report))
     lines += ["", f"Each figure is the time of an operation over that of {report['native']} in the "
               "same round: less is better. README.md says what each workload does.", "",
@@ -174,6 +178,12 @@ def picture_name(name, group):
     return f"{name}-{group.replace(' ', '-')}.svg"
 
 
+def colours_of(names):
+    """Ours are blue, others aren't."""
+    ours, others = itertools.cycle(OWN_COLOURS), itertools.cycle(OTHER_COLOURS)
+    return [next(ours if name.startswith("ingot") else others) for name in names]
+
+
 def gnuplot_script(report, workloads, output):
     """Bars of ratios with their spread; figures along, a colour for each filesystem."""
     names = [name for name, entry in report["filesystems"].items()
@@ -189,10 +199,10 @@ def gnuplot_script(report, workloads, output):
                         if ratios else ["?"] * 3)
             rows.append(" ".join(row))
     plots = [f"$data using {3 * number + 2}:{3 * number + 3}:{3 * number + 4}"
-             f"{':xtic(1)' if number == 0 else ''} title \"{name}\""
-             for number, name in enumerate(names)]
+             f"{':xtic(1)' if number == 0 else ''} title \"{name}\" lc rgb '{colour}'"
+             for number, (name, colour) in enumerate(zip(names, colours_of(names)))]
     return "\n".join([
-        f"set terminal svg size {240 + 22 * len(rows) * (len(names) + 2)},420 noenhanced "
+        f"set terminal svg size {240 + 13 * len(rows) * (len(names) + 2)},420 noenhanced "
         "font 'sans-serif,12' background '#ffffff'",
         f"set output '{output}'", "$data << END", *rows, "END", "set datafile missing '?'",
         "set style data histogram", "set style histogram errorbars gap 2 lw 1",
