@@ -106,7 +106,8 @@ class Rounds:
                 system.start()
                 systems[name] = system
             except machine.Failed as failure:
-                self.failures[name] = self.tell(str(failure).removeprefix("bench: "))
+                # "bench: COMMAND: what it said"
+                self.failures[name] = self.tell(str(failure).split(": ", 2)[-1])
                 say(f"{name}: {failure}")
         if not systems:
             raise machine.Failed("bench: none of the filesystems could be made")

@@ -26,7 +26,9 @@ def umount(mountpoint):
 class Native(filesystems.Native):
     """A folder of the tmpfs that is there already."""
 
-    recipe = "mount -t tmpfs -o huge=always"
+    def __init__(self, folder, is_huge):
+        super().__init__(folder)
+        self.recipe = f"mount -t tmpfs -o huge={'always' if is_huge else 'never'}"
 
     def start(self):
         pass
@@ -35,10 +37,8 @@ class Native(filesystems.Native):
 class SmallPages(Native):
     """The same with pages of 4 KiB: what it costs to have the large ones."""
 
-    recipe = "mount -t tmpfs -o huge=never"
-
     def __init__(self, folder, size):
-        super().__init__(folder)
+        super().__init__(folder, False)
         self.size = size
 
     def start(self):
@@ -170,11 +170,11 @@ class OnHost(Ingot):
 
 
 def in_memory(folder, programs, size, is_root):
-    """{name: how to make it}, all in `folder`, a tmpfs of 2 MiB pages; each holds `size` bytes."""
+    """{name: how to make it}, all in `folder`, a tmpfs of 2 MiB pages for root; of `size` bytes."""
     ingot = programs / "ingot"
     peer = programs.parent / "deps/libfuse/bin/passthrough_hp"
     makers = {
-        MEMORY_NATIVE: lambda: Native(folder / "tmpfs"),
+        MEMORY_NATIVE: lambda: Native(folder / "tmpfs", is_root),
         "tmpfs-4k": lambda: SmallPages(folder / "small", size),
         "ext4": lambda: Image(folder / "ext4", size, ("mkfs.ext4", "-q")),
         "ingot": lambda: Ingot(folder / "ingot", ingot),

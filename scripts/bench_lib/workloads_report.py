@@ -15,6 +15,7 @@ from bench_lib import machine
 from bench_lib.tables import Ratio, table, time_of
 
 REASON_LENGTH = 90
+NOT_MADE = "not made"  # the filesystem; why is said once, elsewhere
 OWN_COLOURS = ("#08519c", "#4292c6", "#9ecae1")
 OTHER_COLOURS = ("#fdd0a2", "#fdae6b", "#e6550d", "#969696")
 
@@ -30,7 +31,8 @@ def cells_of(rounds, workload, figure, native):
         own = times(name)
         pairs = [(a, b) for a, b in zip(own, bound) if a and b]
         cell = {"ns": own, "ratios": Ratio(*zip(*pairs)).values if pairs else []}
-        reason = rounds.failures.get(name) or rounds.failed[workload.name].get(name)
+        reason = NOT_MADE if rounds.failures.get(name) else None
+        reason = reason or rounds.failed[workload.name].get(name)
         for measured in rounds.results[workload.name].get(name, []):
             reason = reason or measured.missing.get(figure)
         if reason:
@@ -81,6 +83,8 @@ def cell_text(cell):
     ratios = cell["ratios"]
     text = f"{median(ratios):.2f} ({min(ratios):.2f}..{max(ratios):.2f})" if ratios else ""
     if "reason" in cell:
+        if cell["reason"] == NOT_MADE:
+            return NOT_MADE
         reason = cell["reason"].replace("|", "/")
         if len(reason) > REASON_LENGTH:
             reason = reason[:REASON_LENGTH] + "..."
@@ -129,8 +133,11 @@ def group_tables(report, group, workloads):
 
 
 def tables(report):
-    return "\n".join(group_tables(report, group, workloads)
-                     for group, workloads in groups_of(report).items())
+    texts = [group_tables(report, group, workloads)
+             for group, workloads in groups_of(report).items()]
+    texts += [f"\n- {name} was not made: {entry['failure']}"
+              for name, entry in report["filesystems"].items() if entry["failure"]]
+    return "\n".join(texts)
 
 
 def header_lines(report):
@@ -162,7 +169,7 @@ def page(report, name):
               "same round: less is better. README.md says what each workload does.", "",
               "| filesystem | made by |", "|---|---|"]
     lines += [f"| {system} | `{entry['recipe']}`"
-              + (f", failed: {entry['failure']}" if entry["failure"] else "") + " |"
+              + (f", not made: {entry['failure']}" if entry["failure"] else "") + " |"
               for system, entry in report["filesystems"].items()]
     for group, workloads in groups_of(report).items():
         text = group_tables(report, group, workloads).strip()
