@@ -68,17 +68,19 @@ def chosen_names(wanted, known, native):
 def makers_of(programs, folder, options):
     """{name: how to make it}, how many bytes each holds, which one is native."""
     if options.device:
+        device = options.device[0]
         names = chosen_names(options.filesystems, list(workloads_filesystems.ON_DEVICE),
                              workloads_filesystems.DEVICE_NATIVE)
-        size = workloads_device.partition_size(options.device, len(names))
-        with workloads_device.partitions(options.device, names) as partitions:
-            makers = workloads_filesystems.on_device(folder, programs, partitions, size)
+        size = workloads_device.partition_size(device, len(names))
+        with workloads_device.partitions(device, names) as partitions:
+            makers = workloads_filesystems.on_device(folder, programs / "ingot", partitions, size)
             yield makers, size, workloads_filesystems.DEVICE_NATIVE
         return
     size = QUICK_BYTES if options.quick else min(MOST_BYTES, available_bytes() // 8)
     size = size // (2 * MIB) * 2 * MIB
     with machine.huge_tmpfs(folder / "huge", size * 6) as huge:
-        makers = workloads_filesystems.in_memory(huge or folder, programs, size,
+        peer = options.scripts.parent / "build/deps/libfuse/bin/passthrough_hp"
+        makers = workloads_filesystems.in_memory(huge or folder, programs / "ingot", peer, size,
                                                  machine.is_root())
         native = workloads_filesystems.MEMORY_NATIVE
         names = chosen_names(options.filesystems, list(makers), native)
@@ -113,7 +115,7 @@ class Rounds:
             raise machine.Failed("bench: none of the filesystems could be made")
         return systems
 
-    def run(self, systems):
+    def run(self, systems, after_round):
         names = list(systems)
         for number in range(self.kit.sizes.rounds):
             # Nobody is always the first: what the machine does meanwhile has an order, too.
@@ -125,6 +127,7 @@ class Rounds:
                         self.measure(workload, name, systems[name].mountpoint)
                 say(f"round {number + 1} of {self.kit.sizes.rounds}: {workload.name}, "
                     f"{time.monotonic() - begin:.1f} s")
+            after_round()
 
     def measure(self, workload, name, mountpoint):
         folder = mountpoint / "work"
@@ -161,15 +164,20 @@ def bench(programs, folder, options):
     begin, load = time.monotonic(), os.getloadavg()[0]
     with contextlib.ExitStack() as stack:
         makers, capacity, native = stack.enter_context(makers_of(programs, folder, options))
-        sizes = workloads_kit.fit(sizes, capacity)
-        kit = workloads_kit.Kit(programs, programs.parent.parent, folder, sizes)
+        kit = workloads_kit.Kit(programs, options.scripts.parent, folder,
+                                workloads_kit.fit(sizes, capacity))
         rounds = Rounds(kit, chosen)
-        rounds.run(rounds.start(makers, stack))
-    report = workloads_report.json_of(rounds, native)
-    report |= {"machine": machine.facts(programs / "ingot") | versions(),
-               "day": time.strftime("%Y-%m-%d", time.gmtime()), "sizes": vars(sizes), "command": command_of(options),
-               "filesystem_bytes": capacity, "seconds": round(time.monotonic() - begin),
-               "load": [load, os.getloadavg()[0]]}
+        facts = machine.facts(programs / "ingot") | versions()
+
+        def report_now():
+            return workloads_report.json_of(rounds, native) | {
+                "machine": facts, "day": time.strftime("%Y-%m-%d", time.gmtime()),
+                "sizes": vars(kit.sizes), "command": command_of(options),
+                "filesystem_bytes": capacity, "seconds": round(time.monotonic() - begin),
+                "load": [load, os.getloadavg()[0]]}
+        rounds.run(rounds.start(makers, stack),
+                   lambda: options.save("workloads", report_now()))
+        report = report_now()
     print(workloads_report.tables(report))
     return report
 
@@ -180,7 +188,7 @@ def command_of(options):
     words = ["chrt --rr 1"] if is_realtime else []
     words += ["scripts/bench", "--workloads"]
     words += ["--quick"] if options.quick else []
-    words += ["--device", str(options.device)] if options.device else []
+    words += ["--device", str(options.device[0])] if options.device else []
     words += ["--filesystems", options.filesystems] if options.filesystems else []
     words += ["--only", f"'{options.only}'"] if options.only else []
     return " ".join(words)

@@ -169,10 +169,8 @@ class OnHost(Ingot):
         self.host.close()
 
 
-def in_memory(folder, programs, size, is_root):
+def in_memory(folder, ingot, peer, size, is_root):
     """{name: how to make it}, all in `folder`, a tmpfs of 2 MiB pages for root; of `size` bytes."""
-    ingot = programs / "ingot"
-    peer = programs.parent / "deps/libfuse/bin/passthrough_hp"
     makers = {
         MEMORY_NATIVE: lambda: Native(folder / "tmpfs", is_root),
         "tmpfs-4k": lambda: SmallPages(folder / "small", size),
@@ -202,10 +200,8 @@ ON_DEVICE = (DEVICE_NATIVE, "ext4-dax-stride", "xfs-dax", "ingot-ext4", "ingot-x
              "ingot-device")
 
 
-def on_device(folder, programs, partitions, size):
+def on_device(folder, ingot, partitions, size):
     """{name: how to make it}, each on one of the partitions, in their order."""
-    ingot = programs / "ingot"
-
     def kernel(name, mkfs):
         return Kernel(folder / name, partitions[name], mkfs, DAX)
     makers = {

@@ -6,12 +6,10 @@ Rendering needs nothing but the JSON, so that a machine without gnuplot measures
 
 import itertools
 import json
-import pathlib
 import re
 import statistics
-import subprocess
 
-from bench_lib import machine
+from bench_lib import machine, pictures
 from bench_lib.tables import Ratio, table, time_of
 
 REASON_LENGTH = 90
@@ -191,7 +189,7 @@ def colours_of(names):
     return [next(ours if name.startswith("ingot") else others) for name in names]
 
 
-def gnuplot_script(report, workloads, output):
+def gnuplot_script(report, workloads):
     """Bars of ratios with their spread; figures along, a colour for each filesystem."""
     names = [name for name, entry in report["filesystems"].items()
              if name != report["native"] and not entry["failure"]]
@@ -211,7 +209,7 @@ def gnuplot_script(report, workloads, output):
     return "\n".join([
         f"set terminal svg size {240 + 13 * len(rows) * (len(names) + 2)},420 noenhanced "
         "font 'sans-serif,12' background '#ffffff'",
-        f"set output '{output}'", "$data << END", *rows, "END", "set datafile missing '?'",
+        "$data << END", *rows, "END", "set datafile missing '?'",
         "set style data histogram", "set style histogram errorbars gap 2 lw 1",
         "set style fill solid 0.7 border", "set boxwidth 0.9", "set logscale y",
         f"set yrange [{min(values) / 1.5:.4f}:{max(values) * 1.5:.4f}]", "set grid y",
@@ -220,14 +218,12 @@ def gnuplot_script(report, workloads, output):
         f"plot {', '.join(plots)}, 1 with lines lc rgb '#000000' title \"{report['native']}\"", ""])
 
 
-def publish(report, folder, name):
+def write(folder, name, report):
     """A page, its pictures and its JSON: FOLDER/NAME.md, NAME-*.svg, NAME.json."""
-    folder = pathlib.Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     if is_emulated(report):
         report = without_times(report)
     for group, workloads in groups_of(report).items():
-        script = gnuplot_script(report, workloads, folder / picture_name(name, group))
-        subprocess.run(["gnuplot"], input=script, text=True, check=True)
-    (folder / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        pictures.draw(folder / picture_name(name, group), gnuplot_script(report, workloads))
+    (folder / f"{name}.json").write_text(json.dumps({"workloads": report}, indent=1) + "\n",
+                                        encoding="utf-8")
     (folder / f"{name}.md").write_text(page(report, name), encoding="utf-8")
