@@ -135,7 +135,7 @@ class Rounds:
             folder.mkdir()
             measured = workload.run(folder, self.kit)
             self.results[workload.name].setdefault(name, []).append(measured)
-        except (Failed, OSError, ValueError, KeyError) as failure:
+        except (Failed, OSError, ValueError, LookupError, ArithmeticError) as failure:
             self.failed[workload.name][name] = self.tell(f"{failure}".replace(str(folder), "."))
             say(f"{workload.name} on {name}: {failure!r}")
         finally:

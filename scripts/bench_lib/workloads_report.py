@@ -152,8 +152,8 @@ def header_lines(report):
         yield ("- **the processor is emulated**: nothing here is a time, and the ratios hold in "
                "such a machine only; copies and page faults cost other than on hardware")
     skipped = ("kernel", "cpu", "cores", "load", "root")
-    yield "- " + ", ".join(f"{name} {value}" for name, value in facts.items()
-                           if name not in skipped)
+    yield "- " + ", ".join(f"{name} {value.removeprefix(name + ' ')}"
+                           for name, value in facts.items() if name not in skipped)
     yield (f"- command: `{report['command']}`, {report['sizes']['rounds']} rounds, "
            f"{report['seconds']} s; each filesystem holds "
            f"{report['filesystem_bytes'] >> 20} MiB")
