@@ -58,6 +58,7 @@ class Sizes:
     sqlite_rows: int
     rocksdb_keys: int
     timeout_s: int
+    whole_tree: bool = True
 
 
 QUICK = Sizes(rounds=3, fio_ms=500, data=64 * MIB, appended=16 * MIB, mapped=128 * MIB,
@@ -71,7 +72,8 @@ FULL = Sizes(rounds=5, fio_ms=3000, data=512 * MIB, appended=128 * MIB, mapped=1
 # For a processor that is a program: everything takes tens of times as long.
 TINY = Sizes(rounds=2, fio_ms=300, data=16 * MIB, appended=1 * MIB, mapped=64 * MIB,
              weights=32 * MIB, files=500, mix_files=40, mix_loops=80, lmdb_entries=5_000,
-             sqlite_inserts=40, sqlite_rows=1_000, rocksdb_keys=2_000, timeout_s=300)
+             sqlite_inserts=40, sqlite_rows=1_000, rocksdb_keys=2_000, timeout_s=300,
+             whole_tree=False)
 
 
 def sizes_of(is_quick, is_emulated):

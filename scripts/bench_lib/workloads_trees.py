@@ -9,6 +9,7 @@ from bench_lib.workloads_kit import Failed, Measured, Workload
 
 # Without what fuzzers collected: as many files again, of a few bytes each.
 TREE = ("CMakeLists.txt", "LICENSE", "README.md", "docs", "fs", "pmemdev", "scripts", "tests")
+PART = ("LICENSE", "docs", "pmemdev", "tests/bench", "tests/system")
 LEFT_OUT = ("tests/fuzz/corpus", "__pycache__", "docs/benchmarks")
 SECOND = "tests"  # comes with the second commit
 COMPILED = ("tests/bench/map_share.cc", "tests/system/mapped_file.cc")
@@ -21,7 +22,7 @@ def archive_of(kit):
         def wanted(member):
             return None if any(part in member.name for part in LEFT_OUT) else member
         with tarfile.open(archive, "w") as tar:
-            for name in TREE:
+            for name in TREE if kit.sizes.whole_tree else PART:
                 tar.add(kit.root / name, name, filter=wanted)
     return archive
 
