@@ -115,7 +115,7 @@ class Rounds:
             raise machine.Failed("bench: none of the filesystems could be made")
         return systems
 
-    def run(self, systems, after_round):
+    def run(self, systems, save):
         names = list(systems)
         for number in range(self.kit.sizes.rounds):
             # Nobody is always the first: what the machine does meanwhile has an order, too.
@@ -127,7 +127,7 @@ class Rounds:
                         self.measure(workload, name, systems[name].mountpoint)
                 say(f"round {number + 1} of {self.kit.sizes.rounds}: {workload.name}, "
                     f"{time.monotonic() - begin:.1f} s")
-            after_round()
+                save()
 
     def measure(self, workload, name, mountpoint):
         folder = mountpoint / "work"

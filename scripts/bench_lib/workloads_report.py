@@ -138,6 +138,14 @@ def tables(report):
     return "\n".join(texts)
 
 
+def rounds_text(report):
+    """How many there were: a run that was ended early has fewer than it wanted."""
+    done = max(len(cell["ratios"]) for workload in report["workloads"]
+               for cells in workload["figures"].values() for cell in cells.values())
+    wanted = report["sizes"]["rounds"]
+    return f"{wanted} rounds" if done == wanted else f"figures of {done} of {wanted} rounds"
+
+
 def header_lines(report):
     facts, load = report["machine"], report["load"]
     kernel = re.match(r"[\d.]+\d", facts["kernel"])
@@ -154,7 +162,7 @@ def header_lines(report):
     skipped = ("kernel", "cpu", "cores", "load", "root")
     yield "- " + ", ".join(f"{name} {value.removeprefix(name + ' ')}"
                            for name, value in facts.items() if name not in skipped)
-    yield (f"- command: `{report['command']}`, {report['sizes']['rounds']} rounds, "
+    yield (f"- command: `{report['command']}`, {rounds_text(report)}, "
            f"{report['seconds']} s; each filesystem holds "
            f"{report['filesystem_bytes'] >> 20} MiB")
 
