@@ -75,7 +75,9 @@ def huge_tmpfs(folder, size="6G"):
     try:
         yield folder
     finally:
-        run("umount", folder)
+        # Whoever served files from there may take a while to end where much else runs.
+        wait_until(lambda: subprocess.run(["umount", folder], capture_output=True,
+                                          check=False).returncode == 0, f"umount {folder}", 60)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ Each is made and mounted by `start`, and leaves nothing after `close`, wherever 
 says what made it; it is built of the words that the commands get.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -146,9 +147,11 @@ class Ingot(filesystems.Ingot):
         if self.pid is None:
             return
         try:
-            machine.wait_until(lambda: machine.is_gone(self.pid), "ingot: end of the daemon")
+            machine.wait_until(lambda: machine.is_gone(self.pid), "ingot: end of the daemon", 30)
         except machine.Failed:
-            os.kill(self.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+            machine.wait_until(lambda: machine.is_gone(self.pid), "ingot: end of the daemon", 30)
         self.pid = None
 
 
