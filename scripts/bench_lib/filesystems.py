@@ -40,7 +40,7 @@ class Served(Native):
             lambda: os.path.ismount(self.mountpoint) or self.process.poll() is not None,
             f"{command[0]}: mount")
         if not os.path.ismount(self.mountpoint):
-            raise SystemExit(f"bench: {command[0]} ended with {self.process.returncode}")
+            raise machine.Failed(f"bench: {command[0]} ended with {self.process.returncode}")
 
     def close(self):
         if os.path.ismount(self.mountpoint):

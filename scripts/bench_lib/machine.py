@@ -15,12 +15,16 @@ MEMORY = "/dev/shm"
 URING_PARAMETER = pathlib.Path("/sys/module/fuse/parameters/enable_uring")
 
 
+class Failed(SystemExit):
+    """Ends the bench with its message, unless somebody goes on without what failed."""
+
+
 def run(*command, **options):
     """The command's standard output; ends the bench if it fails."""
     words = [str(word) for word in command]
     done = subprocess.run(words, capture_output=True, text=True, check=False, **options)
     if done.returncode != 0:
-        raise SystemExit(f"bench: {' '.join(words)}: {done.stderr.strip() or done.returncode}")
+        raise Failed(f"bench: {' '.join(words)}: {done.stderr.strip() or done.returncode}")
     return done.stdout
 
 
@@ -32,7 +36,7 @@ def wait_until(condition, what, seconds=10):
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
-            raise SystemExit(f"bench: {what}: nothing after {seconds} s")
+            raise Failed(f"bench: {what}: nothing after {seconds} s")
         time.sleep(0.005)
 
 
@@ -61,17 +65,19 @@ def scratch():
 
 
 @contextlib.contextmanager
-def huge_tmpfs(folder):
+def huge_tmpfs(folder, size="6G"):
     """A tmpfs of 2 MiB pages at `folder`, or None without the right to mount one."""
     folder.mkdir()
     if not is_root():
         yield None
         return
-    run("mount", "-t", "tmpfs", "-o", "huge=always,size=6G", "ingot-bench", folder)
+    run("mount", "-t", "tmpfs", "-o", f"huge=always,size={size}", "ingot-bench", folder)
     try:
         yield folder
     finally:
-        run("umount", folder)
+        # Whoever served files from there may take a while to end where much else runs.
+        wait_until(lambda: subprocess.run(["umount", folder], capture_output=True,
+                                          check=False).returncode == 0, f"umount {folder}", 60)
 
 
 @contextlib.contextmanager
@@ -92,6 +98,11 @@ def cpu_model():
     text = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8")
     found = re.search(r"model name\s*:\s*(.*)", text)
     return found.group(1) if found else platform.machine()
+
+
+def is_emulated(model=None):
+    """The processor of that name, this one by default, is a program: its times say nothing."""
+    return "QEMU TCG" in (model or cpu_model())
 
 
 def facts(ingot):
