@@ -36,8 +36,10 @@ VERSIONS = {
 
 
 def versions():
-    """{program: its version, or that it isn't there}."""
-    result = {}
+    """{program: its version, or that it isn't there}, and how requests come to daemons."""
+    parameter = machine.URING_PARAMETER
+    uring = parameter.read_text(encoding="utf-8").strip() if parameter.exists() else "N"
+    result = {"FUSE over io_uring": "on" if uring == "Y" else "off"}
     for name, (command, pattern) in VERSIONS.items():
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
