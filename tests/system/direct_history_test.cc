@@ -89,12 +89,13 @@ TEST_F(DirectHistory, TheReportIsWhatTheKernelMaps) {
   for (const uint64_t at : {0 * kMiB, 6 * kMiB + 77, 31 * kMiB}) {
     ASSERT_EQ(pwrite(file.get(), "x", 1, static_cast<off_t>(at)), 1);
   }
-  EXPECT_EQ(HugeBytes("sparse"), int64_t{6 * kMiB});
+  const int64_t reported = HugeBytes("sparse");
+  // (ext4 with DAX maps partly written pieces by small pages; what is reported must be so, too.)
+  EXPECT_TRUE(reported == int64_t{6 * kMiB} || TestHost::IsDax()) << reported;
   const Map map(file.get(), 32 * kMiB, PROT_READ);
   for (const uint64_t at : {0 * kMiB, 6 * kMiB + 77, 31 * kMiB}) EXPECT_EQ(map.at()[at], 'x');
-  EXPECT_EQ(map.PmdMappedBytes(), 6 * kMiB);
-  EXPECT_EQ(Reported(pool_->path(), "user.ingot.status", "open_huge_page_bytes"),
-            int64_t{6 * kMiB});
+  EXPECT_EQ(map.PmdMappedBytes(), static_cast<uint64_t>(reported));
+  EXPECT_EQ(Reported(pool_->path(), "user.ingot.status", "open_huge_page_bytes"), reported);
 }
 
 TEST_F(DirectHistory, ShortFilesAreInExtentsAtTheNextMount) {
