@@ -129,7 +129,7 @@ void Threads(const std::string& pool) {
 }
 
 int Main(const std::vector<std::string>& words) {
-  const std::string_view command = words.empty() ? "" : words[0];
+  const std::string command = words.empty() ? "" : words[0];
   if (words.size() == 3 && command == "files") {
     Grow(words[1], std::stoull(words[2]), kFilesPerDirectory);
   } else if (words.size() == 3 && command == "directory") {
