@@ -17,10 +17,11 @@ for mount_options in '' cache=small; do
 
     # A mapping keeps the mount busy, as an open file does.
     mkfifo "$work/release"
+    rm -f "$work/said" # of the last turn
     python3 "$here/mapping_test.py" hold "$mnt" <"$work/release" >"$work/said" &
     holder=$!
     exec 5>"$work/release"
-    until grep -q holding "$work/said"; do kill -0 "$holder" && sleep 0.01; done
+    until grep -qs holding "$work/said"; do kill -0 "$holder" && sleep 0.01; done
     if "$ingot" umount "$mnt" 2>/dev/null; then fail "unmounted under a mapping"; fi
     exec 5>&-
     wait "$holder" || fail "the holder of a mapping failed"
