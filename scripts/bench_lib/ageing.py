@@ -211,7 +211,8 @@ def facts(options, places):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         found = re.search(r"\d+\.\d+(\.\d+)*", done.stdout + done.stderr)
         return found.group(0) if found else "unknown"
-    return {"more_churn": MORE_CHURN, "places": [str(place) for place in places], "levels": list(options.levels),
+    return {"more_churn": MORE_CHURN, "places": [str(place) for place in places],
+            "levels": list(options.levels),
             "churn": options.churn or CHURN[options.quick], "allocate": options.allocate,
             "command": " ".join(["scripts/bench", *sys.argv[1:]]),
             "e2fsprogs": version("mkfs.ext4", "-V"), "xfsprogs": version("mkfs.xfs", "-V")}

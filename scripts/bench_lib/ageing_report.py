@@ -144,8 +144,9 @@ def write(folder, name, report, machine_facts):
 
 Filesystems are filled to a level and churned there by `scripts/ager` (the file sizes of Agrawal et
 al., FAST'09; four files at a time grow side by side, {how}),
-then to the next. Written before the first level was looked at: {churn:g} times the capacity; before each of the others
-{churn * ageing["more_churn"]:g} times, and at least what fills it. Capacities as the filesystems tell: {capacities[0]} to {capacities[-1]} MiB.
+then to the next. Written before the first level was looked at: {churn:g} times the capacity; before
+each of the others {churn * ageing["more_churn"]:g} times, and at least what fills it. Capacities as
+the filesystems tell: {capacities[0]} to {capacities[-1]} MiB.
 
 ![Shares and ratios]({name}.svg)
 {tables(ageing)}

@@ -56,7 +56,7 @@ class Served(Native):
 
 
 class PassthroughHp(Served):
-    """libfuse's own example over tmpfs; by default without the kernel's passthrough and page cache."""
+    """libfuse's example over tmpfs; by default without the kernel's passthrough and page cache."""
 
     def __init__(self, folder, program, *options, modes=("--nopassthrough", "--direct-io")):
         super().__init__(folder)

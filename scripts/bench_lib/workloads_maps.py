@@ -45,7 +45,7 @@ def weights(folder, kit):
 
 WORKLOADS = (
     Workload("map_first_store", "mappings", "the first store to each page of a shared mapping of "
-             "a new file (O_RDWR, O_CREAT), which is one hole; cost, page faults and share of 2 MiB entries",
+             "a new file (O_RDWR, O_CREAT), one hole; cost, page faults, share of 2 MiB entries",
              ("map_first_store",), touch, ("map_first_store_faults", "map_first_store_pmd_share")),
     Workload("map_first_load", "mappings", "the first load from each page of a shared mapping of "
              "a file that dd wrote, 1 MiB a write",

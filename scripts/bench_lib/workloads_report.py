@@ -121,8 +121,8 @@ def counts_table(report, group, workloads):
         return f"{median(values):.3g}" if values else ""
     rows = [(count, *(text(by_name.get(name)) for name in names))
             for workload in workloads for count, by_name in workload["counts"].items()]
-    return table(f"Workloads, {group}: page faults for each 2 MiB, and share of them that is mapped "
-                 "by one entry", ("figure", *names), rows)
+    return table(f"Workloads, {group}: page faults for each 2 MiB, and share of them that is "
+                 "mapped by one entry", ("figure", *names), rows)
 
 
 def group_tables(report, group, workloads):

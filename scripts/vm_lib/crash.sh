@@ -41,8 +41,10 @@ crash_machines() {
     run_command "$machine" \
         "$(printf '%q ' "$root/scripts/vm_lib/guest_crash" --last "$1" "$crash_host" "$RANDOM")" ||
         status=$?
+    local acknowledged=$machine/exchange/acknowledged
+    touch "$acknowledged"
     echo "crash: $1 machines ended under load on $crash_host and devdax," \
-        "$(cat "$machine"/exchange/acknowledged 2>/dev/null | awk '{ n += $1 } END { print n + 0 }')" \
-        "operations acknowledged, status $status"
+        "$(awk '{ n += $1 } END { print n + 0 }' "$acknowledged") operations acknowledged," \
+        "status $status"
     exit "$status"
 }

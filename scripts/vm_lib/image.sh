@@ -10,7 +10,8 @@ readonly kernel_minimum=6.12
 # Of the packages beside those that builds and tests want.
 readonly guest_packages=(kmod ndctl daxctl iproute2 cmake)
 # To reach the disk and the shared folders; everything else is loaded by the machine itself.
-readonly boot_modules=(virtio_pci virtio_blk crc32c_generic crc32c_intel ext4 9pnet_virtio 9p overlay)
+readonly boot_modules=(virtio_pci virtio_blk crc32c_generic crc32c_intel ext4 9pnet_virtio 9p
+    overlay)
 
 # make_disk: sets disk.
 make_disk() {
@@ -29,7 +30,8 @@ make_disk() {
     local uri
     for uri in $(archive_uris); do
         # Its mounts are below the tree: in a namespace of their own they go with it.
-        if unshare --mount --propagation private mmdebstrap --quiet --variant=apt --components=main --mode=root \
+        if unshare --mount --propagation private \
+            mmdebstrap --quiet --variant=apt --components=main --mode=root \
             --include="$(IFS=,; echo "${names[*]}")" "$codename" "$cache/tree" "$uri" \
             >"$cache/disk.log" 2>&1; then
             break

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # shellcheck shell=bash
 #
-# What the system tests share: a pool in a folder of its own, mounted, unmounted, checked; everything
+# What the system tests share: a pool in a folder of its own, mounted, unmounted, checked; all is
 # cleaned up whatever happens. Sourced with the build directory as the first argument. From the
-# environment: INGOT_TEST_DIR (where the pool lies), INGOT_TEST_POOL (directory: a directory pool, on
+# environment: INGOT_TEST_DIR (where the pool lies), INGOT_TEST_POOL (directory: a directory pool on
 # a tmpfs of 2 MiB pages; ext4, xfs: one on a device prepared so), INGOT_TEST_DEVICE (of such pools,
 # with DAX, else a loop device is made; or of a device pool), INGOT_TEST_OPTIONS (of each mount),
 # INGOT_TEST_IO_URING (anything: requests come through it), INGOT_TEST_SHORT (anything: do less).
@@ -61,7 +61,7 @@ make_pool() {
                 loop=$pool
                 dax=--no-dax
             fi
-            "$ingot" mkfs --format --force --host="$INGOT_TEST_POOL" ${dax:+"$dax"} "$pool" >/dev/null
+            "$ingot" mkfs --quiet --format --force --host="$INGOT_TEST_POOL" ${dax:+"$dax"} "$pool"
             ;;
         *)
             pool=${INGOT_TEST_DEVICE:-$pool}

@@ -283,5 +283,5 @@ def types(t):
     t.note("kept", answer(lambda: os.stat(f"{top}/big").st_rdev))
 
 
-SUBJECTS = (open_flags, two_names, rename_more, removal, removed_directory, temporary_files, listing,
-            types)
+SUBJECTS = (open_flags, two_names, rename_more, removal, removed_directory, temporary_files,
+            listing, types)

@@ -64,7 +64,8 @@ def store(fd, area):
 
 # By descriptor; the content of the program stays or grows beyond its end.
 BY_HANDLE = {
-    "write": lambda fd, _: os.pwrite(fd, b"\x7f", 0), "no bytes": lambda fd, _: os.pwrite(fd, b"", 0),
+    "write": lambda fd, _: os.pwrite(fd, b"\x7f", 0),
+    "no bytes": lambda fd, _: os.pwrite(fd, b"", 0),
     "far write": lambda fd, _: os.pwrite(fd, b"far", 3 << 20),
     "RWF_APPEND": lambda fd, _: os.pwritev(fd, [b"a"], 0, 0x10),
     "ftruncate": lambda fd, _: os.ftruncate(fd, os.fstat(fd).st_size),
@@ -179,7 +180,7 @@ def by_path(t):
 
 
 def executed(t):
-    """What is gone grants nothing, what is left grants what it says, whoever looked at it before."""
+    """What is gone grants nothing, what is left grants what it says, whoever looked before."""
     top = t.directory("executed", 0o755)
     program = read_program()
     for number, what in enumerate(MODES):

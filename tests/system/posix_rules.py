@@ -42,7 +42,8 @@ def ownership(t):
     calls = {
         "chmod": lambda f: os.chmod(f, 0o604), "chmod suid": lambda f: os.chmod(f, 0o4755),
         "chmod sgid": lambda f: os.chmod(f, 0o2755), "chmod sticky": lambda f: os.chmod(f, 0o1755),
-        "chown away": lambda f: os.chown(f, OTHER, -1), "chown same": lambda f: os.chown(f, USER, -1),
+        "chown away": lambda f: os.chown(f, OTHER, -1),
+        "chown same": lambda f: os.chown(f, USER, -1),
         "chgrp own": lambda f: os.chown(f, -1, GROUP), "chgrp away": lambda f: os.chown(f, -1, 7),
         "chgrp to my group": lambda f: os.chown(f, -1, OTHER),
         "chown nothing": lambda f: os.chown(f, -1, -1),
@@ -281,7 +282,8 @@ def inode_flags(t):
                     ("append", lambda: os.write(os.open(path, os.O_WRONLY | os.O_APPEND), b"4")),
                     ("truncate", lambda: os.truncate(path, 1)),
                     ("O_TRUNC", lambda: os.open(path, os.O_WRONLY | os.O_APPEND | os.O_TRUNC)),
-                    ("chmod", lambda: os.chmod(path, 0o600)), ("chown", lambda: os.chown(path, 1, 1)),
+                    ("chmod", lambda: os.chmod(path, 0o600)),
+                    ("chown", lambda: os.chown(path, 1, 1)),
                     ("utimes", lambda: os.utime(path, (1, 1))), ("touch", lambda: os.utime(path)),
                     ("setxattr", lambda: os.setxattr(path, "user.a", b"")),
                     ("removexattr", lambda: os.removexattr(path, "user.none")),
@@ -344,9 +346,11 @@ def locks(t):
 def waiting(t, path, fd):
     """A waiter gets the lock when the holder lets go, not before."""
     for name, hold, release, wait in (
-            ("flock", lambda: fcntl.flock(fd, fcntl.LOCK_EX), lambda: fcntl.flock(fd, fcntl.LOCK_UN),
+            ("flock", lambda: fcntl.flock(fd, fcntl.LOCK_EX),
+             lambda: fcntl.flock(fd, fcntl.LOCK_UN),
              lambda other: fcntl.flock(other, fcntl.LOCK_EX)),
-            ("posix", lambda: fcntl.lockf(fd, fcntl.LOCK_EX), lambda: fcntl.lockf(fd, fcntl.LOCK_UN),
+            ("posix", lambda: fcntl.lockf(fd, fcntl.LOCK_EX),
+             lambda: fcntl.lockf(fd, fcntl.LOCK_UN),
              lambda other: fcntl.lockf(other, fcntl.LOCK_EX))):
         hold()
         shared = mmap.mmap(-1, 1)
