@@ -13,7 +13,7 @@ qemu_command() {
     local total=$((memory_gib + pmem_gib[0] + pmem_gib[1]))
     local second=$((4 + pmem_gib[0]))
     ((memory_gib > low)) || fail "the machine wants more than $low GiB of memory"
-    # Not a thread for each processor: kernels, which patch themselves, sometimes died of it at boot.
+    # Not a thread for each processor: kernels, which patch themselves, died of it at some boots.
     local accelerator=tcg,thread=single
     # A KVM without the processor's own virtualization (PVM) runs no ordinary kernel.
     if [[ -w /dev/kvm ]] && grep -qwE 'vmx|svm' /proc/cpuinfo; then accelerator=kvm; fi
