@@ -321,15 +321,14 @@ test_weights() {
         python3 "$here/weights_worker.py" read "$file" <"$work/release" >"$work/said-$reader" &
         readers+=($!)
     done
-    exec 5>"$work/release"
-    rm "$work/release"
+    exec 5>"$work/release" # which waits for one of them only
     for reader in 1 2 3; do
         wait_for ready "$work/said-$reader" "${readers[reader - 1]}"
         expect_mapped "/proc/${readers[reader - 1]}/smaps" "$file" "$((200 << 10))"
     done
     exec 5>&-
     wait "${readers[@]}"
-    rm "$file"
+    rm "$file" "$work/release"
 }
 
 make_pool 4G
