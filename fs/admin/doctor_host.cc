@@ -129,7 +129,11 @@ Diagnosis ExamineLayoutOfXfs(const std::string& directory, const std::string& de
   if (fd >= 0) close(fd);
   const bool inherited = (attributes.fsx_xflags & FS_XFLAG_EXTSZINHERIT) != 0;
   if (known && inherited && attributes.fsx_extsize % kHugePageSize == 0) {
-    return {"block layout", Health::kOk, "xfs allocates whole 2 MiB pages (extszinherit)", ""};
+    return {"block layout", Health::kOk,
+            "xfs allocates whole 2 MiB pages (extszinherit); files that are sparse, cut and grown "
+            "again, or preallocated in fragmented space lose them, which ext4 of 2 MiB clusters "
+            "doesn't",
+            ""};
   }
   return {
       "block layout", Health::kWarning,

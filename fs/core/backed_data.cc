@@ -13,19 +13,12 @@
 namespace ingot::backed {
 namespace {
 
-// Zeroes what is stored in [offset, end) by writing: holes stay holes.
-Result<void> WriteZeros(BackingFile& file, uint64_t offset, uint64_t end) {
-  static constexpr std::array<std::byte, 64 << 10> kZeros{};
+// What is stored in [offset, end) is zeros: holes stay holes.
+Result<void> ZeroStored(BackingFile& file, uint64_t offset, uint64_t end) {
   while (offset < end) {
     const Part part = TRY(FirstPart(file, offset, end));
-    const uint64_t part_end = offset + part.size_bytes;
-    while (offset < part_end && !part.is_hole) {
-      const auto count = static_cast<size_t>(std::min<uint64_t>(kZeros.size(), part_end - offset));
-      const uint64_t written = TRY(file.Write(offset, std::span(kZeros).first(count)));
-      if (written == 0) return Failure(EIO, "a backing file takes no more bytes");
-      offset += written;
-    }
-    offset = part_end;
+    if (!part.is_hole) TRY(WriteZeros(file, offset, offset + part.size_bytes));
+    offset += part.size_bytes;
   }
   return {};
 }
@@ -41,15 +34,26 @@ Result<Part> FirstPart(const BackingFile& file, uint64_t offset, uint64_t end) {
   return Part{std::min(std::max(hole, offset + 1), end) - offset, false};
 }
 
+Result<void> WriteZeros(BackingFile& file, uint64_t offset, uint64_t end) {
+  static constexpr std::array<std::byte, 64 << 10> kZeros{};
+  while (offset < end) {
+    const auto count = static_cast<size_t>(std::min<uint64_t>(kZeros.size(), end - offset));
+    const uint64_t written = TRY(file.Write(offset, std::span(kZeros).first(count)));
+    if (written == 0) return Failure(EIO, "a backing file takes no more bytes");
+    offset += written;
+  }
+  return {};
+}
+
 Result<void> Clear(BackingFile& file, uint64_t offset, uint64_t end) {
   const auto size = static_cast<uint64_t>(TRY(file.Stat()).st_size);
   const uint64_t first = RoundUp(offset, kHugePageSize);
   const uint64_t last = RoundDown(end, kHugePageSize);
-  if (first >= last) return WriteZeros(file, offset, std::min(end, size));
+  if (first >= last) return ZeroStored(file, offset, std::min(end, size));
   // Space behind the end of the file (KEEP_SIZE) goes as well.
   TRY(file.Punch(first, last - first));
-  TRY(WriteZeros(file, offset, std::min(first, size)));
-  return WriteZeros(file, last, std::min(end, size));
+  TRY(ZeroStored(file, offset, std::min(first, size)));
+  return ZeroStored(file, last, std::min(end, size));
 }
 
 Result<void> Fallocate(BackingFile& file, uint32_t mode, uint64_t offset, uint64_t size_bytes) {

@@ -20,6 +20,9 @@ struct Part {
 // The first part of [offset, end), which isn't empty and lies inside of the file.
 Result<Part> FirstPart(const BackingFile& file, uint64_t offset, uint64_t end);
 
+// Writes zeros to all of the range, which takes space where there was a hole.
+Result<void> WriteZeros(BackingFile& file, uint64_t offset, uint64_t end);
+
 // The range reads as zeros; the size stays. Only whole huge pages are given back to the host: a
 // part of one would split its mapping, on some hosts for good (rule B10).
 Result<void> Clear(BackingFile& file, uint64_t offset, uint64_t end);

@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +15,7 @@
 #include <fmt/format.h>
 
 #include "pmemdev/base/descriptor.h"
+#include "pmemdev/base/ids.h"
 #include "pmemdev/superblock.h"
 
 namespace ingot {
@@ -236,6 +238,13 @@ Result<struct stat> BackingDirectory::Stat(uint64_t number) const {
   }
   TRY(CheckRegularFile(status, number));
   return status;
+}
+
+bool BackingDirectory::AllocatesHugePages() const {
+  constexpr uint64_t kBlock = 512;  // of stat(2)
+  struct stat mark {};
+  return fstatat(fd_, kUuidName, &mark, AT_SYMLINK_NOFOLLOW) == 0 &&
+         static_cast<uint64_t>(mark.st_blocks) * kBlock >= kHugePageSize;
 }
 
 bool BackingDirectory::TakesDirectIo() const {

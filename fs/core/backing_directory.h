@@ -59,6 +59,8 @@ class BackingDirectory {
   [[nodiscard]] bool read_only() const { return read_only_; }
   // Does the host take O_DIRECT?
   [[nodiscard]] bool TakesDirectIo() const;
+  // Does the smallest file take 2 MiB of the host, as the pool's mark shows?
+  [[nodiscard]] bool AllocatesHugePages() const;
 
  private:
   BackingDirectory(int fd, bool read_only, HostObserver* observer)

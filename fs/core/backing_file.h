@@ -92,7 +92,16 @@ class BackingFile {
   // this mount knows that nobody comes meanwhile.
   [[nodiscard]] bool IsOpenElsewhere() const;
   // Somebody may write to it past us from now on. For good: a mapping outlives its handle.
-  void NotePastUs() { is_written_past_us_.store(true); }
+  void NotePastUs() {
+    is_written_past_us_.store(true);
+    changes_.fetch_add(1);
+  }
+  // Differs from an earlier answer if the file may have been changed since then, by us, or by
+  // somebody whom NotePastUs() has told of since then.
+  [[nodiscard]] uint64_t changes() const { return changes_.load(); }
+  // No piece of it is partly written (partial_pieces.h), as long as it isn't changed.
+  void NoteWhole() { whole_changes_.store(changes_.load()); }
+  [[nodiscard]] bool is_whole() const { return whole_changes_.load() == changes_.load(); }
 
  private:
   Result<void> Note(const HostChange& change);
@@ -100,10 +109,12 @@ class BackingFile {
   const int fd_;
   const uint64_t number_;
   HostObserver* const observer_;
-  // Changes that are over, and how many of them the last sync found. One at first: nobody knows
-  // what was done before the file was opened.
+  // Changes that are over (of those past us: begun), how many of them the last sync found, and at
+  // how many no piece was partly written. One at first: nobody knows what was done before the file
+  // was opened.
   std::atomic<uint64_t> changes_{1};
   std::atomic<uint64_t> synced_changes_{0};
+  std::atomic<uint64_t> whole_changes_{0};
   std::atomic<bool> is_written_past_us_{false};
 };
 

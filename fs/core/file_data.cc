@@ -9,11 +9,15 @@
 #include "fs/core/attributes.h"
 #include "fs/core/data_placement.h"
 #include "fs/core/file_parts.h"
+#include "fs/core/piece_completion.h"
 #include "fs/core/xattrs.h"
 
 namespace ingot {
 
-FileData::FileData(Core& core) : core_(core), placement_(std::make_unique<DataPlacement>(core)) {}
+FileData::FileData(Core& core)
+    : core_(core),
+      placement_(std::make_unique<DataPlacement>(core)),
+      completion_(std::make_unique<PieceCompletion>(core)) {}
 
 FileData::~FileData() = default;
 
@@ -23,7 +27,9 @@ void FileData::Closed(InodeNumber number) {
   (void)NoThrow([&]() -> Result<void> {
     const SharedInodeLock lock(core_.locks, number);
     const media::Inode inode = TRY(core_.reader.ReadInode(number));
-    if (inode.body_form == media::BodyForm::kBacked) core_.backing->Closed(inode.backing_file);
+    if (inode.body_form != media::BodyForm::kBacked) return {};
+    core_.backing->Closed(inode.backing_file);
+    completion_->NoteClosed(number);
     return {};
   });
 }

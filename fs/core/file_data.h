@@ -25,6 +25,7 @@
 namespace ingot {
 
 class DataPlacement;
+class PieceCompletion;
 class Xattrs;
 
 // Bytes to be replied: they point at the medium (or at a page of zeros), and the inode lock is held
@@ -108,6 +109,8 @@ class FileData {
 
   // The last handle was closed: volatile claims for appends are given back.
   void Closed(InodeNumber inode);
+  // What is done to backed files after that, in the background.
+  [[nodiscard]] PieceCompletion& completion() { return *completion_; }
 
   // --- under the caller's exclusive lock and transaction
   // ---------------------------------------------- Frees data pages and tree nodes behind
@@ -200,6 +203,7 @@ class FileData {
 
   Core& core_;
   std::unique_ptr<DataPlacement> placement_;
+  std::unique_ptr<PieceCompletion> completion_;
   Xattrs* xattrs_ = nullptr;
   std::atomic<int64_t> no_promotion_until_{0};  // second; after one that failed
 };

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <utility>
 
+#include "fs/core/piece_completion.h"
 #include "pmemdev/base/log.h"
 #include "pmemdev/base/thread.h"
 
@@ -18,6 +19,8 @@ constexpr auto kTick = std::chrono::milliseconds(500);
 constexpr uint32_t kTicksAfterFailure = 16;
 // Huge pages that stay allocated for what must work on a full host.
 constexpr uint32_t kHostReserveHugePages = 4;
+// 128 MiB: a tenth of a second or so, then the rest has its turn.
+constexpr uint32_t kPiecesAtOnce = 64;
 
 }  // namespace
 
@@ -118,6 +121,14 @@ void Maintenance::ReleaseHostSpace() {
   }
 }
 
+bool Maintenance::CompletePieces() {
+  if (volume_.core().backing == nullptr || !MayWrite()) return false;
+  // Without memory for that, at the next look.
+  const Result<bool> more =
+      NoThrow([&] { return volume_.data().completion().Work(kPiecesAtOnce); });
+  return more && *more;
+}
+
 bool Maintenance::SleepUnlessStopped() {
   std::unique_lock lock(mutex_);
   wake_.wait_for(lock, kTick, [this] { return stop_.load() || woken_; });
@@ -143,6 +154,7 @@ void Maintenance::Run() {
     if (is_idle) continue;
     if (quiet_ticks_ == 0) KeepBackingFiles();
     ReleaseHostSpace();
+    if (CompletePieces()) Wake();
     if (!pages.over_budget()) continue;
     // Without memory for that, at the next look.
     (void)NoThrow([&]() -> Result<void> {

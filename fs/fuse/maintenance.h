@@ -39,6 +39,8 @@ class Maintenance {
   // In directory pools.
   void KeepBackingFiles();
   void ReleaseHostSpace();
+  // A part of it: true if there is more to do at once.
+  bool CompletePieces();
 
   Volume& volume_;
   Activity& activity_;

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "fs/core/huge_pages.h"
+#include "fs/core/piece_completion.h"
 #include "fs/fuse/introspection.h"
 #include "fs/fuse/json_text.h"
 #include "fs/fuse/session.h"
@@ -196,6 +197,7 @@ void DescribeDirect(JsonText& report, Session& session) {
   report.Add("open_huge_page_bytes", sums.huge_bytes);
   const BackingLedger& ledger = session.volume().core().backing->ledger();
   report.Add("files_to_delete_or_spare", ledger.Listed().size());
+  report.Add("completed_pieces", session.volume().data().completion().completed());
   report.EndObject();
 }
 

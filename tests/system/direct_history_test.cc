@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <regex>
 #include <thread>
@@ -56,10 +57,17 @@ class DirectHistory : public testing::Test {
     return Reported(pool_->path(), "user.ingot.status", "orphans") == 0;
   }
 
+  // xfs frees and allocates 4 KiB blocks, so that pieces don't stay where they can be mapped whole.
+  static bool KeepsPieces() {
+    const char* host = getenv("INGOT_TEST_POOL");
+    return !TestHost::IsDax() || host == nullptr || std::string_view(host) != "xfs";
+  }
+
   std::unique_ptr<MountedPool> pool_;
 };
 
 TEST_F(DirectHistory, CutAndGrownFilesAreOfHugePagesAgain) {
+  if (!KeepsPieces()) GTEST_SKIP() << "not on xfs";
   const Descriptor file(Path("file"), O_RDWR | O_CREAT);
   const std::string contents = Pattern(16 * kMiB, 1);
   ASSERT_EQ(pwrite(file.get(), contents.data(), contents.size(), 0), 16 * kMiB);
@@ -96,6 +104,41 @@ TEST_F(DirectHistory, TheReportIsWhatTheKernelMaps) {
   for (const uint64_t at : {0 * kMiB, 6 * kMiB + 77, 31 * kMiB}) EXPECT_EQ(map.at()[at], 'x');
   EXPECT_EQ(map.PmdMappedBytes(), static_cast<uint64_t>(reported));
   EXPECT_EQ(Reported(pool_->path(), "user.ingot.status", "open_huge_page_bytes"), reported);
+}
+
+// Of a sparse file and of a preallocated one; what nobody looked at before is whole at once.
+TEST_F(DirectHistory, PartlyWrittenPiecesAreCompletedOnceNobodyHasThemOpen) {
+  if (!TestHost::IsDax()) GTEST_SKIP() << "only media that show through are completed";
+  if (!KeepsPieces()) GTEST_SKIP() << "not on xfs";
+  const std::string text = Pattern(10'000, 8);
+  for (const bool is_preallocated : {false, true}) {
+    const std::string name = is_preallocated ? "preallocated" : "sparse";
+    struct stat before {};
+    const int64_t completed = Reported(pool_->path(), "user.ingot.status", "completed_pieces");
+    {
+      const Descriptor file(Path(name), O_RDWR | O_CREAT);
+      ASSERT_EQ(ftruncate(file.get(), 32 * kMiB), 0);
+      ASSERT_TRUE(!is_preallocated || fallocate(file.get(), 0, 0, 32 * kMiB) == 0);
+      for (const uint64_t at : {0 * kMiB, 6 * kMiB + 77, 22 * kMiB - 3000}) {
+        ASSERT_EQ(pwrite(file.get(), text.data(), text.size(), static_cast<off_t>(at)), 10'000);
+      }
+      ASSERT_EQ(fstat(file.get(), &before), 0);
+    }
+    EXPECT_TRUE(Comes([&] {
+      return Reported(pool_->path(), "user.ingot.status", "completed_pieces") == completed + 4;
+    }));
+    EXPECT_EQ(HugeBytes(name), int64_t{8 * kMiB}) << name;
+    const Descriptor file(Path(name), O_RDONLY);
+    struct stat after {};
+    ASSERT_EQ(fstat(file.get(), &after), 0);
+    EXPECT_EQ(after.st_mtim.tv_nsec, before.st_mtim.tv_nsec);
+    EXPECT_EQ(after.st_blocks, before.st_blocks);
+    const Map map(file.get(), 32 * kMiB, PROT_READ);
+    for (const uint64_t at : {0 * kMiB, 6 * kMiB + 77, 22 * kMiB - 3000}) {
+      EXPECT_EQ(std::string_view(map.data() + at, text.size()), text) << name << " at " << at;
+    }
+    EXPECT_EQ(map.PmdMappedBytes(), 8 * kMiB) << name;
+  }
 }
 
 TEST_F(DirectHistory, ShortFilesAreInExtentsAtTheNextMount) {
