@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Two ioctls, and a question to the daemon.
+// The flag, and a question to the daemon.
 #include "fs/admin/direct.h"
 
 #include <fcntl.h>
-#include <linux/fs.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 
 #include <chrono>
@@ -12,25 +10,10 @@
 
 #include "fs/admin/mounts.h"
 #include "fs/admin/status.h"
+#include "fs/core/dax_flag.h"
 #include "pmemdev/base/descriptor.h"
 
 namespace ingot::admin {
-namespace {
-
-// False: it was so already.
-Result<bool> ChangeFlag(int fd, bool wanted) {
-  struct fsxattr attributes {};
-  if (ioctl(fd, FS_IOC_FSGETXATTR, &attributes) != 0) return FailureFromErrno("");
-  if (((attributes.fsx_xflags & FS_XFLAG_DAX) != 0) == wanted && !wanted) return false;
-  attributes.fsx_xflags = wanted ? attributes.fsx_xflags | FS_XFLAG_DAX
-                                 : attributes.fsx_xflags & ~uint32_t{FS_XFLAG_DAX};
-  // Set again it is tried again: something may have stood in the way.
-  if (ioctl(fd, FS_IOC_FSSETXATTR, &attributes) != 0) return FailureFromErrno("");
-  return true;
-}
-
-}  // namespace
-
 Result<void> SetDirect(const std::string& path, bool wanted) {
   if (!TRY(FindMountOf(path)).has_value()) {
     return Failure(ENOTSUP, "it lies in no ingot mount. Hint: name a path below a mount point");
@@ -45,7 +28,8 @@ Result<void> SetDirect(const std::string& path, bool wanted) {
     if (!is_regular && !S_ISDIR(status.st_mode)) {
       return Failure(EINVAL, "only regular files and directories can be mapped directly");
     }
-    TRY(ChangeFlag(file.get(), wanted));
+    // Set again it is tried again: something may have stood in the way.
+    if (wanted || TRY(ReadDaxFlag(file.get()))) TRY(SetDaxFlag(file.get(), wanted));
   }
   if (!is_regular || !wanted) return {};
   // Our own handle was one without passthrough; the daemon hears of its end some time later.

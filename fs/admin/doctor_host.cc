@@ -20,7 +20,9 @@
 #include "fs/admin/format_host.h"
 #include "fs/admin/host_claim.h"
 #include "fs/admin/mounts.h"
+#include "fs/core/dax_flag.h"
 #include "fs/core/host_device.h"
+#include "pmemdev/base/descriptor.h"
 #include "pmemdev/base/ids.h"
 
 namespace ingot::admin {
@@ -45,17 +47,6 @@ std::optional<MountEntry> MountOf(const std::string& directory) {
 
 bool HasOption(const std::string& options, std::string_view wanted) {
   return ("," + options + ",").find("," + std::string(wanted) + ",") != std::string::npos;
-}
-
-// The kernel's own word about a file made there; nothing: none can be made.
-std::optional<bool> NewFilesAreDax(const std::string& directory) {
-  const int fd = open(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-  if (fd < 0) return std::nullopt;
-  struct statx status {};
-  const int result = statx(fd, "", AT_EMPTY_PATH, 0, &status);
-  close(fd);
-  if (result != 0) return std::nullopt;
-  return (status.stx_attributes & STATX_ATTR_DAX) != 0;
 }
 
 Diagnosis ExamineSpace(const std::string& directory) {
@@ -145,7 +136,8 @@ Diagnosis ExamineLayoutOfXfs(const std::string& directory, const std::string& de
 }
 
 Diagnosis ExamineDax(const std::string& directory, const MountEntry& mount) {
-  const std::optional<bool> dax = NewFilesAreDax(directory);
+  const Descriptor opened(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const Result<bool> dax = NewFilesAreDax(opened.get());
   if (dax.value_or(false)) return {"mapping", Health::kOk, mount.type + " with DAX", ""};
   if (!DeviceOffersDax(mount.source)) {
     return {"mapping", Health::kWarning,

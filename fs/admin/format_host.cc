@@ -168,7 +168,7 @@ Result<FormattedHost> FormatHost(const FormatHostOptions& named) {
   TRY(RunMkfs(program, options, size_bytes, FormatUuid(uuid)));
   FormattedHost formatted;
   formatted.dax = DeviceOffersDax(device);
-  const HostMount host = TRY(HostMount::Open(device, options.kind, HostUse::kWrite, formatted.dax));
+  const HostMount host = TRY(HostMount::OpenNew(device, options.kind, formatted.dax));
   formatted.pool = TRY(MakePoolIn(host, options.pool, uuid));
   TRY(SetLabel(host));
   return formatted;

@@ -35,10 +35,12 @@ Result<Part> FirstPart(const BackingFile& file, uint64_t offset, uint64_t end) {
 }
 
 Result<void> WriteZeros(BackingFile& file, uint64_t offset, uint64_t end) {
-  static constexpr std::array<std::byte, 64 << 10> kZeros{};
+  // Only read, so that it is the kernel's page of zeros. As large as a piece: what is written at
+  // once, hosts note at once.
+  static std::array<std::byte, kHugePageSize> zeros;
   while (offset < end) {
-    const auto count = static_cast<size_t>(std::min<uint64_t>(kZeros.size(), end - offset));
-    const uint64_t written = TRY(file.Write(offset, std::span(kZeros).first(count)));
+    const auto count = static_cast<size_t>(std::min<uint64_t>(zeros.size(), end - offset));
+    const uint64_t written = TRY(file.Write(offset, std::span(zeros).first(count)));
     if (written == 0) return Failure(EIO, "a backing file takes no more bytes");
     offset += written;
   }

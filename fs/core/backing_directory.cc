@@ -4,7 +4,9 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +16,7 @@
 
 #include <fmt/format.h>
 
+#include "fs/core/dax_flag.h"
 #include "pmemdev/base/descriptor.h"
 #include "pmemdev/base/ids.h"
 #include "pmemdev/superblock.h"
@@ -103,6 +106,15 @@ tl::unexpected<Error> Unmarked(BackingDirectory::Mark mark, const std::string& p
                              "region's). Hint: put the pool's own backing/ there; or, if these "
                              "are its files all the same, ingot fsck -y --adopt-backing {}",
                              pool));
+}
+
+bool AllocatesHugePages(int directory) {
+  constexpr uint64_t kBlock = 512;  // of stat(2)
+  struct stat mark {};
+  struct statfs host {};
+  return fstatfs(directory, &host) == 0 && host.f_type == EXT4_SUPER_MAGIC &&
+         fstatat(directory, kUuidName, &mark, AT_SYMLINK_NOFOLLOW) == 0 &&
+         static_cast<uint64_t>(mark.st_blocks) * kBlock >= kHugePageSize;
 }
 
 bool IsDots(const char* name) {
@@ -198,6 +210,13 @@ Result<std::unique_ptr<BackingDirectory>> BackingDirectory::Open(const std::stri
       new BackingDirectory(directory.Release(), read_only, observer));
 }
 
+BackingDirectory::BackingDirectory(int fd, bool read_only, HostObserver* observer)
+    : fd_(fd),
+      read_only_(read_only),
+      allocates_huge_pages_(AllocatesHugePages(fd)),
+      has_dax_flag_(ReadDaxFlag(fd).value_or(false)),
+      observer_(observer) {}
+
 BackingDirectory::~BackingDirectory() {
   close(fd_);
 }
@@ -219,15 +238,27 @@ Result<std::unique_ptr<BackingFile>> BackingDirectory::Create(uint64_t number) {
   return file;
 }
 
-Result<std::unique_ptr<BackingFile>> BackingDirectory::OpenFile(uint64_t number) const {
+Result<Descriptor> BackingDirectory::OpenByNumber(uint64_t number) const {
   const int flags = (read_only_ ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
-  Descriptor guard(openat(fd_, Name(number).c_str(), flags));
-  if (guard.get() < 0) return FailureFromErrno(fmt::format("backing/{}", number));
+  Descriptor file(openat(fd_, Name(number).c_str(), flags));
+  if (!file) return FailureFromErrno(fmt::format("backing/{}", number));
+  return file;
+}
+
+Result<std::unique_ptr<BackingFile>> BackingDirectory::OpenFile(uint64_t number) const {
+  Descriptor opened = TRY(OpenByNumber(number));
   struct stat status;
-  if (fstat(guard.get(), &status) != 0) return FailureFromErrno("fstat of a backing file");
+  if (fstat(opened.get(), &status) != 0) return FailureFromErrno("fstat of a backing file");
   TRY(CheckRegularFile(status, number));
-  auto file = std::make_unique<BackingFile>(guard.get(), number, observer_);
-  guard.Release();
+  // A crash came while MakeHostForget() changed it. The host looks at it when it reads the inode
+  // again: at once, unless somebody else has the file open.
+  const bool lacks_flag = has_dax_flag_ && !read_only_ && !ReadDaxFlag(opened.get()).value_or(true);
+  if (lacks_flag && SetDaxFlag(opened.get(), true)) {
+    opened = Descriptor();
+    opened = TRY(OpenByNumber(number));
+  }
+  auto file = std::make_unique<BackingFile>(opened.get(), number, observer_);
+  opened.Release();
   return file;
 }
 
@@ -238,13 +269,6 @@ Result<struct stat> BackingDirectory::Stat(uint64_t number) const {
   }
   TRY(CheckRegularFile(status, number));
   return status;
-}
-
-bool BackingDirectory::AllocatesHugePages() const {
-  constexpr uint64_t kBlock = 512;  // of stat(2)
-  struct stat mark {};
-  return fstatat(fd_, kUuidName, &mark, AT_SYMLINK_NOFOLLOW) == 0 &&
-         static_cast<uint64_t>(mark.st_blocks) * kBlock >= kHugePageSize;
 }
 
 bool BackingDirectory::TakesDirectIo() const {

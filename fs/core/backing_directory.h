@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "fs/core/backing_file.h"
+#include "pmemdev/base/descriptor.h"
 #include "pmemdev/format.h"
 
 namespace ingot {
@@ -59,16 +60,20 @@ class BackingDirectory {
   [[nodiscard]] bool read_only() const { return read_only_; }
   // Does the host take O_DIRECT?
   [[nodiscard]] bool TakesDirectIo() const;
-  // Does the smallest file take 2 MiB of the host, as the pool's mark shows?
-  [[nodiscard]] bool AllocatesHugePages() const;
+  // ext4 of clusters of 2 MiB: the smallest file takes that, as the pool's mark shows.
+  [[nodiscard]] bool allocates_huge_pages() const { return allocates_huge_pages_; }
+  // Files are mapped directly because of a flag that they inherit from it (dax_flag.h).
+  [[nodiscard]] bool has_dax_flag() const { return has_dax_flag_; }
 
  private:
-  BackingDirectory(int fd, bool read_only, HostObserver* observer)
-      : fd_(fd), read_only_(read_only), observer_(observer) {}
+  BackingDirectory(int fd, bool read_only, HostObserver* observer);
+  Result<Descriptor> OpenByNumber(uint64_t number) const;
   Result<void> Note(const HostChange& change);
 
   const int fd_;
   const bool read_only_;
+  const bool allocates_huge_pages_;
+  const bool has_dax_flag_;
   HostObserver* const observer_;
 };
 

@@ -11,6 +11,8 @@
 
 #include <vector>
 
+#include "fs/core/dax_flag.h"
+
 namespace ingot {
 namespace {
 
@@ -32,6 +34,14 @@ Result<uint64_t> Transfer(size_t size_bytes, const char* what, Step&& step) {
     done += static_cast<uint64_t>(count);
   }
   return done;
+}
+
+// In nanoseconds, not negative: the same for the same time, and for others in all likelihood not.
+int64_t MtimeOf(const struct stat& status) {
+  constexpr uint64_t kNanoseconds = 1'000'000'000;
+  const auto seconds = static_cast<uint64_t>(status.st_mtim.tv_sec);
+  const uint64_t all = seconds * kNanoseconds + static_cast<uint64_t>(status.st_mtim.tv_nsec);
+  return static_cast<int64_t>(all & INT64_MAX);
 }
 
 // Counts a change when it is over, so that no sync that came before it takes it for its own.
@@ -185,6 +195,25 @@ bool BackingFile::IsMappedFromMedium() const {
   struct statx status {};
   if (statx(fd_, "", AT_EMPTY_PATH, STATX_TYPE, &status) != 0) return false;
   return (status.stx_attributes & STATX_ATTR_DAX) != 0;
+}
+
+void BackingFile::NoteMappable() {
+  if (mappable_at_mtime_.load() != kNotMappable) return;
+  const Result<struct stat> status = Stat();
+  mappable_at_mtime_.store(status ? MtimeOf(*status) : 0);
+}
+
+MappedUse BackingFile::use() const {
+  const int64_t mtime = mappable_at_mtime_.load();
+  if (mtime == kNotMappable) return {};
+  const Result<struct stat> status = Stat();
+  return {.was_mappable = true, .was_changed = !status || MtimeOf(*status) != mtime};
+}
+
+Result<void> BackingFile::MakeHostForget() {
+  if (!TRY(ReadDaxFlag(fd_))) return {};
+  TRY(SetDaxFlag(fd_, false));
+  return SetDaxFlag(fd_, true);
 }
 
 // A host without leases knows nothing, so that somebody may have it open.

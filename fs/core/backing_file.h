@@ -47,6 +47,17 @@ class HostObserver {
   virtual int FailureOf(const HostChange&) { return 0; }
 };
 
+// What was done to a file as long as its BackingFile lives.
+struct MappedUse {
+  bool was_mappable = false;
+  bool was_changed = false;  // since then
+  MappedUse& operator|=(const MappedUse& other) {
+    was_mappable = was_mappable || other.was_mappable;
+    was_changed = was_changed || other.was_changed;
+    return *this;
+  }
+};
+
 class BackingFile {
  public:
   // Takes over the descriptor, which is open for reading, and for writing where that is wanted.
@@ -99,11 +110,21 @@ class BackingFile {
   // Differs from an earlier answer if the file may have been changed since then, by us, or by
   // somebody whom NotePastUs() has told of since then.
   [[nodiscard]] uint64_t changes() const { return changes_.load(); }
+  // Somebody may map it from now on.
+  void NoteMappable();
+  [[nodiscard]] MappedUse use() const;
+  // Where the host maps files directly because of their flag (dax_flag.h): it forgets the file's
+  // inode once nobody has it open, and with it which pieces it has mapped by small entries, which
+  // it would go on using. What is dirty then is written first: sync it before. A crash in the
+  // middle leaves the flag unset, which BackingDirectory::OpenFile mends.
+  Result<void> MakeHostForget();
   // No piece of it is partly written (partial_pieces.h), as long as it isn't changed.
   void NoteWhole() { whole_changes_.store(changes_.load()); }
   [[nodiscard]] bool is_whole() const { return whole_changes_.load() == changes_.load(); }
 
  private:
+  static constexpr int64_t kNotMappable = -1;
+
   Result<void> Note(const HostChange& change);
 
   const int fd_;
@@ -116,6 +137,7 @@ class BackingFile {
   std::atomic<uint64_t> synced_changes_{0};
   std::atomic<uint64_t> whole_changes_{0};
   std::atomic<bool> is_written_past_us_{false};
+  std::atomic<int64_t> mappable_at_mtime_{kNotMappable};  // nanoseconds
 };
 
 }  // namespace ingot

@@ -190,6 +190,16 @@ void BackingFiles::Forget(uint64_t number) {
   recent_.erase(found);
 }
 
+bool BackingFiles::LetGo(const std::shared_ptr<BackingFile>& file) {
+  const std::lock_guard lock(mutex_);
+  const auto kept = std::ranges::find(recent_, file);
+  const int64_t known_users = kept == recent_.end() ? 1 : 2;
+  if (file.use_count() != known_users) return false;
+  if (kept != recent_.end()) recent_.erase(kept);
+  open_.erase(file->number());
+  return true;
+}
+
 Result<std::shared_ptr<BackingFile>> BackingFiles::File(uint64_t number) {
   if (auto known = Known(number)) return known;
   Result<std::unique_ptr<BackingFile>> opened = directory_->OpenFile(number);

@@ -64,6 +64,11 @@ class BackingFiles {
 
   // The file of an inode, under the inode's lock. EIO: it is missing, or is no regular file.
   Result<std::shared_ptr<BackingFile>> File(uint64_t number);
+  // The same if it is open already, else null.
+  std::shared_ptr<BackingFile> Known(uint64_t number);
+  // If nobody but the caller has it: the next File() opens it anew. Under the inode's exclusive
+  // lock.
+  [[nodiscard]] bool LetGo(const std::shared_ptr<BackingFile>& file);
   // Size, blocks and times. EIO as above.
   Result<struct stat> Stat(uint64_t number);
 
@@ -126,7 +131,6 @@ class BackingFiles {
   [[nodiscard]] Result<void> CheckWritable() const;
   // Unlinks them; returns those that are gone. Others are listed as before.
   std::vector<uint64_t> Unlink(const std::vector<uint64_t>& numbers, Result<void>& first_failure);
-  std::shared_ptr<BackingFile> Known(uint64_t number);
   // The one that everybody uses: `file`, unless another thread was faster.
   std::shared_ptr<BackingFile> Remember(std::shared_ptr<BackingFile> file);
   void Forget(uint64_t number);

@@ -29,7 +29,8 @@ void FileData::Closed(InodeNumber number) {
     const media::Inode inode = TRY(core_.reader.ReadInode(number));
     if (inode.body_form != media::BodyForm::kBacked) return {};
     core_.backing->Closed(inode.backing_file);
-    completion_->NoteClosed(number);
+    const auto file = core_.backing->Known(inode.backing_file);
+    completion_->NoteClosed(number, file == nullptr ? MappedUse{} : file->use());
     return {};
   });
 }

@@ -17,6 +17,7 @@
 
 #include <fmt/format.h>
 
+#include "fs/core/dax_flag.h"
 #include "pmemdev/base/descriptor.h"
 #include "pmemdev/superblock.h"
 
@@ -100,12 +101,12 @@ Result<Descriptor> OpenContext(HostKind kind) {
   return Failure(ENODEV, fmt::format("this kernel has no {0}. Hint: modprobe {0}", NameOf(kind)));
 }
 
-// `share`: for looking beside a mount, which is writable.
+// `share`: for looking beside a mount, which is writable. `dax`: a value of that option, or null.
 Result<int> MountDetached(const std::string& device, HostKind kind, HostUse use, bool share,
-                          bool dax) {
+                          const char* dax) {
   const Descriptor context = TRY(OpenContext(kind));
   TRY(SetString(context.get(), "source", device));
-  if (dax) TRY(SetString(context.get(), "dax", "always"));
+  if (dax != nullptr) TRY(SetString(context.get(), "dax", dax));
   const bool read_only = use != HostUse::kWrite && !share;
   if (read_only) TRY(SetFlag(context.get(), "ro"));
   if (use == HostUse::kLook && !share) {
@@ -119,6 +120,28 @@ Result<int> MountDetached(const std::string& device, HostKind kind, HostUse use,
                          MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | read_only_mount);
   if (fd < 0) return FailureFromErrno("fsmount");
   return fd;
+}
+
+// A descriptor of the root directory itself: the mount's own is one of a path only.
+Result<Descriptor> RootOf(int mount) {
+  Descriptor root(openat(mount, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!root) return FailureFromErrno("its root directory");
+  return root;
+}
+
+// By the files' own flags, which can make the host forget what it knows of a file's mappings
+// (BackingFile::MakeHostForget); all of them, where the root says nothing.
+Result<int> MountWithDax(const std::string& device, HostKind kind, HostUse use, bool share) {
+  Descriptor mount(TRY(MountDetached(device, kind, use, share, "inode")));
+  const Result<bool> by_flags = ReadDaxFlag(TRY(RootOf(mount.get())).get());
+  if (by_flags && *by_flags) return mount.Release();
+  mount = Descriptor(-1);  // which ends it, unless it is shared
+  return MountDetached(device, kind, use, share, "always");
+}
+
+Result<int> Mount(const std::string& device, HostKind kind, HostUse use, bool share, bool dax) {
+  return dax ? MountWithDax(device, kind, use, share)
+             : MountDetached(device, kind, use, share, nullptr);
 }
 
 }  // namespace
@@ -165,7 +188,19 @@ Result<void> CheckHostMountable(HostKind kind) {
 
 Result<HostMount> HostMount::Open(const std::string& device, HostKind kind, HostUse use, bool dax) {
   if (use == HostUse::kLook) return Look(device, kind, dax);
-  return HostMount(TRY(MountDetached(device, kind, use, /*share=*/false, dax)));
+  return HostMount(TRY(Mount(device, kind, use, /*share=*/false, dax)));
+}
+
+Result<HostMount> HostMount::OpenNew(const std::string& device, HostKind kind, bool dax) {
+  HostMount mount(TRY(MountDetached(device, kind, HostUse::kWrite, /*share=*/false,
+                                    dax ? "inode" : nullptr)));
+  if (!dax) return mount;
+  const Descriptor root = TRY(RootOf(mount.fd_));
+  TRY(SetDaxFlag(root.get(), true));
+  if (TRY(NewFilesAreDax(root.get()))) return mount;
+  return Failure(ENOTSUP, fmt::format("{} doesn't map files of this device directly, the kernel's "
+                                      "log says why. Hint: do without: --no-dax",
+                                      NameOf(kind)));
 }
 
 // A mount that is there already is shared, as it is: writable, then its journal is in use, or not.
@@ -184,9 +219,9 @@ Result<HostMount> HostMount::Look(const std::string& device, HostKind kind, bool
                                         NameOf(kind), device));
   }
   Result<int> fd = Failure(EBUSY);
-  if (!needs_recovery) fd = MountDetached(device, kind, HostUse::kLook, /*share=*/false, dax);
+  if (!needs_recovery) fd = Mount(device, kind, HostUse::kLook, /*share=*/false, dax);
   if (fd.error_code() == EBUSY) {
-    fd = MountDetached(device, kind, HostUse::kLook, /*share=*/true, dax);
+    fd = Mount(device, kind, HostUse::kLook, /*share=*/true, dax);
   }
   return HostMount(TRY(std::move(fd)));
 }

@@ -47,11 +47,15 @@ enum class HostUse : uint8_t {
 
 class HostMount {
  public:
-  // Mounts it so that all files are mapped directly, if the device can. EBUSY: something else has
-  // it, or it is mounted the other way (read-only or not). EPERM: no CAP_SYS_ADMIN. EINVAL: the
-  // host filesystem refuses, as its own words in the context say. EUCLEAN: to look without writing
-  // the host would have to be recovered first.
+  // Mounts it so that files are mapped directly with `dax`: those with the flag of dax_flag.h, if
+  // the root directory has it, or else all. EBUSY: something else has it, or it is mounted the
+  // other way (read-only or not). EPERM: no CAP_SYS_ADMIN. EINVAL: the host filesystem refuses, as
+  // its own words in the context say. EUCLEAN: to look without writing the host would have to be
+  // recovered first.
   static Result<HostMount> Open(const std::string& device, HostKind kind, HostUse use, bool dax);
+  // The same of a host without any file, to be written: with `dax` its root directory gets the
+  // flag, which all that is made in it inherits. ENOTSUP: the host doesn't map its files directly.
+  static Result<HostMount> OpenNew(const std::string& device, HostKind kind, bool dax);
   ~HostMount();
   HostMount(HostMount&& other) noexcept;
   HostMount(const HostMount&) = delete;

@@ -118,20 +118,22 @@ class Pagemap {
 };
 
 // One window. Pieces without data are not touched: that would allocate them. Nor are those that are
-// partly written, on a medium that shows through: they are mapped by small entries, which the host
-// would go on using after they were completed (partial_pieces.h).
+// partly written, or in which the file ends, on DAX: they are mapped by small entries, which the
+// host would go on using when they are whole (partial_pieces.h).
 Result<void> CountIn(const BackingFile& file, const Pagemap& pagemap, uint64_t begin, uint64_t end,
                      HugePageCount& counts) {
   const uint64_t size_bytes = RoundUp(end - begin, kHugePageSize);
   const Window window = TRY(Window::Map(file.fd(), begin, size_bytes));
-  const bool is_medium = file.IsMappedFromMedium();
+  // (tmpfs says so of its huge pages.)
+  const bool has_huge = static_cast<uint64_t>(TRY(file.Stat()).st_blksize) >= kHugePageSize;
+  const bool is_dax = file.IsMappedFromMedium() && !has_huge;
   for (uint64_t piece = begin; piece < end; piece += kHugePageSize) {
     const uint64_t piece_end = std::min(piece + kHugePageSize, end);
     const backed::Part part = TRY(backed::FirstPart(file, piece, piece_end));
     const uint64_t data = part.is_hole ? piece + part.size_bytes : piece;
     if (data >= piece_end) continue;
-    const bool is_partial = part.size_bytes < piece_end - piece;
-    if ((is_medium && is_partial) || window.Touch(RoundDown(data - begin, kPageSize))) {
+    const bool is_partial = part.is_hole || part.size_bytes < kHugePageSize;
+    if ((is_dax && is_partial) || window.Touch(RoundDown(data - begin, kPageSize))) {
       counts.data_bytes += piece_end - piece;
     }
   }

@@ -81,80 +81,91 @@ class ExtentList {
   uint32_t count_ = 0;
 };
 
-// Is [piece, piece + 2 MiB) partly written, and in one place of the medium that a single entry can
-// map?
-Result<bool> IsCompletable(const BackingFile& file, uint64_t piece, bool fills_holes) {
-  const uint64_t end = piece + kHugePageSize;
-  ExtentList extents(file, piece, end);
-  uint64_t allocated_end = piece;
-  std::optional<uint64_t> place;  // of the piece's first byte
-  bool has_written = false;
-  bool has_unwritten = false;
-  bool has_hole = false;
-  while (const std::optional<HostExtent> extent = TRY(extents.Next())) {
-    if (extent->begin >= end) break;
-    const uint64_t here = extent->medium_offset - (extent->begin - piece);
-    if ((extent->flags & kNotInPlace) != 0 || here % kHugePageSize != 0) return false;
-    if (place.value_or(here) != here) return false;
-    place = here;
-    has_hole = has_hole || extent->begin > allocated_end;
-    (extent->is_written() ? has_written : has_unwritten) = true;
-    allocated_end = extent->end;
-  }
-  has_hole = has_hole || allocated_end < end;
-  if (has_hole && !fills_holes) return false;
-  return has_written && (has_unwritten || has_hole);
-}
+// What the extents say of one piece, told one after the other.
+class Piece {
+ public:
+  explicit Piece(uint64_t offset) : offset_(offset), allocated_end_(offset) {}
 
-}  // namespace
+  [[nodiscard]] uint64_t offset() const { return offset_; }
+  [[nodiscard]] uint64_t end() const { return offset_ + kHugePageSize; }
 
-Result<std::optional<uint64_t>> FindPartialPiece(const BackingFile& file, uint64_t offset,
-                                                 uint64_t end, bool fills_holes) {
-  const uint64_t last = RoundDown(end, kHugePageSize);
-  ExtentList extents(file, offset, end);
-  uint64_t next = offset;  // pieces before are decided
-  const auto try_piece = [&](uint64_t at) -> Result<bool> {
-    const uint64_t piece = RoundDown(at, kHugePageSize);
-    if (piece < next || piece >= last) return false;
-    next = piece + kHugePageSize;
-    return IsCompletable(file, piece, fills_holes);
-  };
-  // Wherever it changes whether something is written, inside of a piece, the piece is partial.
-  uint64_t written_end = offset;
-  while (const std::optional<HostExtent> extent = TRY(extents.Next())) {
-    if (!extent->is_written()) continue;
-    const uint64_t begin = std::max(extent->begin, offset);
-    if (begin != written_end) {
-      for (const uint64_t edge : {written_end, begin}) {
-        if (edge % kHugePageSize != 0 && TRY(try_piece(edge))) {
-          return RoundDown(edge, kHugePageSize);
-        }
-      }
-    }
-    written_end = std::min(extent->end, end);
+  // An extent, or as much of it as lies in here.
+  void Add(const HostExtent& extent) {
+    const uint64_t place = extent.medium_offset - (extent.begin - offset_);
+    const bool is_first = !has_written_ && !has_unwritten_;
+    if (is_first) place_ = place;
+    const bool is_in_place = (extent.flags & kNotInPlace) == 0 && place % kHugePageSize == 0;
+    is_in_place_ = is_in_place_ && is_in_place && place == place_;
+    has_hole_ = has_hole_ || extent.begin > allocated_end_;
+    allocated_end_ = std::max(allocated_end_, extent.end);
+    (extent.is_written() ? has_written_ : has_unwritten_) = true;
   }
-  if (written_end % kHugePageSize != 0 && TRY(try_piece(written_end))) {
-    return RoundDown(written_end, kHugePageSize);
+  [[nodiscard]] bool IsCompletable(bool fills_holes) const {
+    const bool has_hole = has_hole_ || allocated_end_ < end();
+    const bool is_partial = has_written_ && (has_unwritten_ || has_hole);
+    return is_partial && is_in_place_ && (fills_holes || !has_hole);
   }
-  return std::nullopt;
-}
 
-Result<void> CompletePiece(BackingFile& file, uint64_t offset) {
-  const struct stat before = TRY(file.Stat());
-  const uint64_t end = offset + kHugePageSize;
+ private:
+  uint64_t offset_;
+  uint64_t allocated_end_;
+  uint64_t place_ = 0;  // of the piece's first byte on the medium
+  bool is_in_place_ = true;
+  bool has_written_ = false;
+  bool has_unwritten_ = false;
+  bool has_hole_ = false;
+};
+
+Result<void> WriteMissing(BackingFile& file, uint64_t offset, uint64_t end) {
   uint64_t filled_end = offset;
   ExtentList extents(file, offset, end);
   // (The list is of before: what is written meanwhile joins its neighbours in the next one.)
   while (const std::optional<HostExtent> extent = TRY(extents.Next())) {
-    if (!extent->is_written()) continue;
     if (extent->begin >= end) break;
+    if (!extent->is_written()) continue;
     if (extent->begin > filled_end) TRY(backed::WriteZeros(file, filled_end, extent->begin));
     filled_end = std::max(filled_end, extent->end);
   }
   if (filled_end < end) TRY(backed::WriteZeros(file, filled_end, end));
+  return {};
+}
+
+}  // namespace
+
+// Pieces that lie wholly in one extent are not partial: only the first and the last of each extent
+// have to be looked at.
+Result<PieceSearch> FindPartialPiece(const BackingFile& file, uint64_t offset, uint64_t end,
+                                     bool fills_holes) {
+  constexpr uint32_t kMaxExtents = 2048;  // several pieces' at least: a piece has 512 blocks
+  const uint64_t last_end = RoundDown(end, kHugePageSize);
+  ExtentList extents(file, offset, last_end);
+  Piece piece(offset);
+  const auto is_found = [&] { return piece.end() <= last_end && piece.IsCompletable(fills_holes); };
+  uint32_t count = 0;
+  while (const std::optional<HostExtent> extent = TRY(extents.Next())) {
+    const uint64_t first = std::max(RoundDown(extent->begin, kHugePageSize), offset);
+    const uint64_t last = RoundDown(extent->end - 1, kHugePageSize);
+    for (uint64_t at = first; at <= last; at = at == last ? last + kHugePageSize : last) {
+      if (at > piece.offset()) {
+        if (is_found()) return PieceSearch{piece.offset(), piece.offset()};
+        if (count > kMaxExtents) return PieceSearch{std::nullopt, at};
+        piece = Piece(at);
+      }
+      piece.Add(*extent);
+    }
+    ++count;
+  }
+  if (is_found()) return PieceSearch{piece.offset(), piece.offset()};
+  return PieceSearch{std::nullopt, end};
+}
+
+Result<void> CompletePiece(BackingFile& file, uint64_t offset) {
+  const struct stat before = TRY(file.Stat());
+  const Result<void> written = WriteMissing(file, offset, offset + kHugePageSize);
   struct timespec unchanged {};
   unchanged.tv_nsec = UTIME_OMIT;
-  return file.SetTimes(unchanged, before.st_mtim);
+  const Result<void> times = file.SetTimes(unchanged, before.st_mtim);
+  return written ? times : written;
 }
 
 }  // namespace ingot

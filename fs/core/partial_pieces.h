@@ -4,7 +4,8 @@
 // Written to the end, with zeros, it is one entry again.
 //
 // Functions of a BackingFile without state. What is completed reads as before, size and mtime stay;
-// ctime is new. A crash leaves the piece partly written, as it was.
+// ctime is new, and SEEK_HOLE finds no hole any more. A crash leaves the piece partly written, and
+// its file perhaps with a new mtime.
 #pragma once
 
 #include <cstdint>
@@ -14,16 +15,22 @@
 
 namespace ingot {
 
+struct PieceSearch {
+  std::optional<uint64_t> piece;  // its offset
+  // Before it, none is left. `end` or more: that was all.
+  uint64_t searched_to = 0;
+};
 // The first piece at or behind `offset` (a multiple of 2 MiB) and wholly before `end` that is worth
 // to be completed: what is allocated of it lies in 2 MiB of the medium, in place. `fills_holes`:
-// the host allocates nothing smaller, so that holes in such a piece take no space either.
-// EOPNOTSUPP: a host that doesn't tell (tmpfs, whose pieces are never partial). Costs a system call
-// for some dozen extents.
-Result<std::optional<uint64_t>> FindPartialPiece(const BackingFile& file, uint64_t offset,
-                                                 uint64_t end, bool fills_holes);
+// the host allocates nothing smaller, so that holes in such a piece take no space either. Looks at
+// some thousand extents at most, half a millisecond or so, and may end in the middle. EOPNOTSUPP: a
+// host that doesn't tell (tmpfs, whose pieces are never partial).
+Result<PieceSearch> FindPartialPiece(const BackingFile& file, uint64_t offset, uint64_t end,
+                                     bool fills_holes);
 
 // Writes zeros where the piece at `offset` has no data yet. Nobody else may be able to write to the
-// file, by any way, while it runs: what he wrote in there might be lost. ENOSPC, EIO.
+// file, by any way, while it runs: what he wrote in there might be lost. ENOSPC, EIO: some of it is
+// done.
 Result<void> CompletePiece(BackingFile& file, uint64_t offset);
 
 }  // namespace ingot

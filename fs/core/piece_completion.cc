@@ -5,6 +5,8 @@
 // what was pinned to be written is written for the host, and no hole.)
 #include "fs/core/piece_completion.h"
 
+#include <chrono>
+#include <thread>
 #include <vector>
 
 #include "fs/core/partial_pieces.h"
@@ -15,79 +17,144 @@ namespace ingot {
 void PieceCompletion::Queue(const Waiting& waiting) noexcept {
   (void)NoThrow([&]() -> Result<void> {
     const std::lock_guard lock(mutex_);
-    const bool is_new = queue_.size() < kMaxQueued && queued_.insert(waiting.inode.value).second;
-    if (is_new) queue_.push_back(waiting);
+    if (const auto known = waiting_.find(waiting.inode.value); known != waiting_.end()) {
+      known->second.use |= waiting.use;
+      return {};
+    }
+    if (queue_.size() >= kMaxQueued) return {};
+    queue_.push_back(waiting.inode);
+    waiting_.emplace(waiting.inode.value, waiting);
     return {};
   });
 }
 
-void PieceCompletion::NoteClosed(InodeNumber inode) noexcept {
-  if (is_useful_.load(std::memory_order_relaxed)) Queue({inode});
+void PieceCompletion::NoteClosed(InodeNumber inode, MappedUse use) noexcept {
+  if (is_useful_.load(std::memory_order_relaxed)) Queue({inode, use});
 }
 
 std::optional<PieceCompletion::Waiting> PieceCompletion::Next() {
   const std::lock_guard lock(mutex_);
-  if (queue_.empty()) return std::nullopt;
-  const Waiting next = queue_.front();
-  queue_.pop_front();
-  queued_.erase(next.inode.value);
-  return next;
+  while (!queue_.empty()) {
+    const InodeNumber inode = queue_.front();
+    queue_.pop_front();
+    // (Nothing: there was no memory for that.)
+    if (const auto found = waiting_.extract(inode.value)) return found.mapped();
+  }
+  return std::nullopt;
+}
+
+bool PieceCompletion::IsIdle() {
+  const std::lock_guard lock(mutex_);
+  return queue_.empty() && !job_;
+}
+
+bool PieceCompletion::Job::KnowsAllOf(const std::shared_ptr<BackingFile>& it) const {
+  const bool is_same = !file.owner_before(it) && !it.owner_before(file);
+  return is_same && changes == it->changes();
+}
+
+// (The number is nobody's by now, perhaps: the inode's page may have become a file's contents.)
+Result<std::shared_ptr<BackingFile>> PieceCompletion::IdleFile(InodeNumber inode,
+                                                               Progress& otherwise) const {
+  otherwise = Progress::kDone;
+  TRY(core_.inodes.CheckNumber(inode));
+  if (core_.inodes.Opens(inode) != 0) return nullptr;
+  const media::Inode record = TRY(core_.reader.ReadInode(inode));
+  if (record.body_form != media::BodyForm::kBacked || record.links == 0) return nullptr;
+  std::shared_ptr<BackingFile> file = TRY(core_.FileOf(record));
+  if (where_ == Where::kMedium && !file->IsMappedFromMedium()) return nullptr;
+  if (!file->IsOpenElsewhere()) return file;
+  otherwise = Progress::kHeld;
+  return nullptr;
+}
+
+Result<PieceCompletion::Progress> PieceCompletion::CompleteNext(Job& job) {
+  std::shared_ptr<BackingFile> file;  // let go after the lock
+  const ExclusiveInodeLocks lock(core_.locks, job.from.inode);
+  Progress otherwise{};
+  file = TRY(IdleFile(job.from.inode, otherwise));
+  if (file == nullptr) return otherwise;
+  if (file->is_whole()) return Progress::kDone;
+  if (!job.KnowsAllOf(file)) job.offset = 0;
+  job.file = file;
+  const BackingDirectory& directory = core_.backing->directory();
+  const auto size = static_cast<uint64_t>(TRY(file->Stat()).st_size);
+  const PieceSearch search =
+      TRY(FindPartialPiece(*file, job.offset, size, directory.allocates_huge_pages()));
+  job.offset = search.searched_to;
+  if (search.piece) {
+    TRY(CompletePiece(*file, *search.piece));
+    completed_.fetch_add(1, std::memory_order_relaxed);
+    job.has_completed = true;
+    job.offset += kHugePageSize;
+  }
+  job.changes = file->changes();
+  if (search.piece || job.offset < size) return Progress::kGoesOn;
+  const MappedUse use = job.from.use;
+  const bool has_small_entries = use.was_mappable && (use.was_changed || job.has_completed);
+  if (directory.has_dax_flag() && has_small_entries) return Progress::kWhole;
+  file->NoteWhole();
+  return Progress::kDone;
+}
+
+// Its last close, under the lock, makes the host forget it: who opens it next waits for that, but
+// not for what is dirty to be written, too. (Who has it open past our locks, to sync it say, makes
+// it stay as it is.)
+Result<PieceCompletion::Progress> PieceCompletion::MakeHostForget(const Job& job) {
+  if (const auto file = job.file.lock()) {
+    if (const Result<void> synced = file->Sync(/*data_only=*/true); !synced) {
+      log::Failed("event=backing_file_not_synced number={} error={}", file->number(),
+                  ErrnoName(synced.error().code));
+      return Progress::kDone;
+    }
+  }
+  const ExclusiveInodeLocks lock(core_.locks, job.from.inode);
+  Progress otherwise{};
+  const std::shared_ptr<BackingFile> file = TRY(IdleFile(job.from.inode, otherwise));
+  if (file == nullptr) return otherwise;
+  if (!job.KnowsAllOf(file)) return Progress::kGoesOn;  // from its begin
+  if (!core_.backing->LetGo(file)) return Progress::kHeld;
+  TRY(file->MakeHostForget());
+  return Progress::kDone;
 }
 
 Result<PieceCompletion::Progress> PieceCompletion::Step(Job& job) {
-  const ExclusiveInodeLocks lock(core_.locks, job.from.inode);
-  if (core_.inodes.Opens(job.from.inode) != 0) return Progress::kDone;  // until that is closed
-  const media::Inode record = TRY(core_.reader.ReadInode(job.from.inode));
-  if (record.body_form != media::BodyForm::kBacked || record.links == 0) return Progress::kDone;
-  const std::shared_ptr<BackingFile> file = TRY(core_.FileOf(record));
-  if (file->is_whole() || !file->IsMappedFromMedium()) return Progress::kDone;
-  if (file->IsOpenElsewhere()) return Progress::kHeld;
-  if (file != job.file || file->changes() != job.changes) {
-    job.file = file;
-    job.offset = 0;
-  }
-  const auto size = static_cast<uint64_t>(TRY(file->Stat()).st_size);
-  const bool fills_holes = core_.backing->directory().AllocatesHugePages();
-  const std::optional<uint64_t> piece = TRY(FindPartialPiece(*file, job.offset, size, fills_holes));
-  if (piece) {
-    TRY(CompletePiece(*file, *piece));
-    completed_.fetch_add(1, std::memory_order_relaxed);
-    job.offset = *piece + kHugePageSize;
-  } else {
-    file->NoteWhole();
-  }
-  job.changes = file->changes();
-  return piece ? Progress::kCompletedOne : Progress::kDone;
+  const Progress progress = TRY(CompleteNext(job));
+  return progress == Progress::kWhole ? MakeHostForget(job) : progress;
 }
 
-Result<bool> PieceCompletion::Work(uint32_t max_pieces) {
+Result<bool> PieceCompletion::Work(const std::function<bool()>& may_go_on) {
+  // Who waits for the lock of a file gets it in between.
+  constexpr auto kPause = std::chrono::microseconds(100);
   std::vector<Waiting> held;
-  uint32_t pieces = 0;
-  while (is_useful_.load(std::memory_order_relaxed) && pieces < max_pieces) {
+  bool may = true;
+  for (uint32_t step = 0; step < kStepsAtOnce && is_useful_.load(); ++step) {
+    may = may_go_on();
+    if (!may) break;
     if (!job_) {
       const std::optional<Waiting> next = Next();
       if (!next) break;
-      job_.emplace(Job{*next, nullptr, 0, 0});
+      job_.emplace(Job{*next});
     }
     const Result<Progress> progress = NoThrow([&] { return Step(*job_); });
-    if (progress && *progress == Progress::kCompletedOne) {
-      ++pieces;
+    if (progress && *progress == Progress::kGoesOn) {
+      std::this_thread::sleep_for(kPause);
       continue;
     }
     const Waiting from = job_->from;
     job_.reset();
-    if (progress) {
-      const bool again = *progress == Progress::kHeld && from.attempts + 1 < kMaxAttempts;
-      if (again) held.push_back({from.inode, from.attempts + 1});
-      continue;
+    const bool is_held = progress && *progress == Progress::kHeld;
+    if (is_held && from.attempts + 1 < kMaxAttempts) {
+      held.push_back({from.inode, from.use, from.attempts + 1});
     }
+    if (progress || progress.error_code() == ESTALE) continue;
     if (progress.error_code() == EOPNOTSUPP) is_useful_.store(false);
-    if (progress.error_code() == ESTALE) continue;
     log::Info("event=pieces_not_completed inode={} error={} reason=\"{}\"", from.inode.value,
               ErrnoName(progress.error().code), progress.error().context);
   }
+  const bool has_more = may && !IsIdle();
   for (const Waiting& waiting : held) Queue(waiting);
-  return job_.has_value();
+  return has_more;
 }
 
 }  // namespace ingot

@@ -19,8 +19,6 @@ constexpr auto kTick = std::chrono::milliseconds(500);
 constexpr uint32_t kTicksAfterFailure = 16;
 // Huge pages that stay allocated for what must work on a full host.
 constexpr uint32_t kHostReserveHugePages = 4;
-// 128 MiB: a tenth of a second or so, then the rest has its turn.
-constexpr uint32_t kPiecesAtOnce = 64;
 
 }  // namespace
 
@@ -122,10 +120,10 @@ void Maintenance::ReleaseHostSpace() {
 }
 
 bool Maintenance::CompletePieces() {
-  if (volume_.core().backing == nullptr || !MayWrite()) return false;
+  if (volume_.core().backing == nullptr) return false;
   // Without memory for that, at the next look.
-  const Result<bool> more =
-      NoThrow([&] { return volume_.data().completion().Work(kPiecesAtOnce); });
+  const Result<bool> more = NoThrow(
+      [this] { return volume_.data().completion().Work([this] { return MayWrite(); }); });
   return more && *more;
 }
 

@@ -125,6 +125,7 @@ Result<bool> Passthrough::Decide(Shard& shard, const Attributes& attributes, fus
   Entry* const entry = TRY(EntryFor(shard, inode));
   if (entry == nullptr) return false;
   if (OpensForWriting(file.flags)) volume_.core().backing->NoteTouched(entry->file->number());
+  if ((file.flags & O_ACCMODE) != O_WRONLY) entry->file->NoteMappable();
   FillReply(file, entry->backing_id);
   ++entry->handles;
   handles_.fetch_add(1);
@@ -135,15 +136,17 @@ Result<bool> Passthrough::Decide(Shard& shard, const Attributes& attributes, fus
   return true;
 }
 
-void Passthrough::Remove(Shard& shard, InodeNumber inode, uint64_t handle) {
+std::shared_ptr<BackingFile> Passthrough::Remove(Shard& shard, InodeNumber inode, uint64_t handle) {
   const auto found = shard.entries.find(inode.value);
   CHECK(found != shard.entries.end(), "inode {}", inode.value);
   Entry& entry = found->second;
   if ((handle & kWriter) != 0) --entry.writers;
   handles_.fetch_sub(1);
-  if (--entry.handles != 0) return;
+  if (--entry.handles != 0) return entry.file;
   UnregisterBacking(descriptor_, entry.backing_id);
+  std::shared_ptr<BackingFile> file = std::move(entry.file);
   shard.entries.erase(found);
+  return file;
 }
 
 Result<bool> Passthrough::Open(InodeNumber inode, fuse_file_info& file) {
@@ -174,12 +177,13 @@ void Passthrough::OpenNew(const Attributes& made, fuse_file_info& file) {
 
 void Passthrough::Close(InodeNumber inode, uint64_t handle) noexcept {
   bool is_last = false;
+  std::shared_ptr<BackingFile> file;
   if ((handle & (kPassthrough | kCannotMap)) == 0) {
     is_last = volume_.names().DropOpen(inode);
   } else {
     Shard& shard = ShardOf(inode);
     const MutexLock lock(shard.mutex);
-    if ((handle & kPassthrough) != 0) Remove(shard, inode, handle);
+    if ((handle & kPassthrough) != 0) file = Remove(shard, inode, handle);
     if (const auto found = shard.writers.find(inode.value); found != shard.writers.end()) {
       std::erase(found->second, handle);
       if (found->second.empty()) shard.writers.erase(found);

@@ -94,7 +94,8 @@ class Passthrough {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mutex);
   // Asks the host once for each inode (rule B8).
   Result<bool> IsQuiet(Shard& shard, InodeNumber inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mutex);
-  void Remove(Shard& shard, InodeNumber inode, uint64_t handle)
+  // Returns the file: as long as somebody has it, how it was used is known.
+  std::shared_ptr<BackingFile> Remove(Shard& shard, InodeNumber inode, uint64_t handle)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mutex);
   // Fills the reply for a handle that goes through the daemon.
   void ChooseWithout(const Attributes& attributes, fuse_file_info& file);

@@ -141,6 +141,28 @@ TEST_F(DirectHistory, PartlyWrittenPiecesAreCompletedOnceNobodyHasThemOpen) {
   }
 }
 
+// As a database does: it grows by write(2) under a mapping that is read. What was mapped while it
+// was partly written is mapped by small entries, which the host would keep.
+TEST_F(DirectHistory, AFileThatGrewUnderAMappingIsOfHugePagesOnceNobodyHasItOpen) {
+  if (!KeepsPieces()) GTEST_SKIP() << "not on xfs";
+  const std::string page = Pattern(kSmallPage, 4);
+  {
+    const Descriptor file(Path("file"), O_RDWR | O_CREAT);
+    const Map map(file.get(), 8 * kMiB, PROT_READ);
+    for (uint64_t at = 0; at < 8 * kMiB; at += kSmallPage) {
+      ASSERT_EQ(pwrite(file.get(), page.data(), page.size(), static_cast<off_t>(at)), 4096);
+      ASSERT_EQ(map.at()[at + 77], page[77]);
+    }
+  }
+  EXPECT_TRUE(Comes([&] { return HugeBytes("file") == int64_t{8 * kMiB}; })) << HugeBytes("file");
+  const Descriptor file(Path("file"), O_RDONLY);
+  const Map map(file.get(), 8 * kMiB, PROT_READ);
+  for (uint64_t at = 0; at < 8 * kMiB; at += kSmallPage) {
+    ASSERT_EQ(std::string_view(map.data() + at, page.size()), page) << at;
+  }
+  EXPECT_EQ(map.PmdMappedBytes(), 8 * kMiB);
+}
+
 TEST_F(DirectHistory, ShortFilesAreInExtentsAtTheNextMount) {
   const std::string text = Pattern(300'000, 5);
   {

@@ -5,19 +5,16 @@
 #include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <memory>
 #include <vector>
 
-#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "fs/core/backed_data.h"
 #include "fs/core/partial_pieces.h"
+#include "tests/system/ext4_host.h"
 #include "tests/system/mapped_file.h"
 
 namespace ingot::tests {
@@ -29,32 +26,15 @@ struct Host {
   bool has_huge_clusters;
 };
 
-bool Shell(const std::string& command) {
-  return std::system((command + " >/dev/null 2>&1").c_str()) == 0;
-}
-
 class PartialPieces : public testing::TestWithParam<Host> {
  protected:
   void SetUp() override {
-    ASSERT_NE(mkdtemp(folder_.data()), nullptr);
-    ASSERT_EQ(mkdir(Mount().c_str(), 0700), 0);
-    const std::string image = folder_ + "/image";
-    const bool made =
-        Shell(fmt::format("truncate -s 256M {}", image)) &&
-        Shell(fmt::format("mkfs.ext4 -q -F -b 4096 {} {}", GetParam().features, image)) &&
-        Shell(fmt::format("mount -o loop -t ext4 {} {}", image, Mount()));
-    if (!made) GTEST_SKIP() << "no ext4 can be made and mounted here";
-    is_mounted_ = true;
-    const int fd = open((Mount() + "/file").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (!host_.is_mounted()) GTEST_SKIP() << "no ext4 can be made and mounted here";
+    const std::string path = host_.path() + "/file";
+    const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     ASSERT_GE(fd, 0);
     file_ = std::make_unique<BackingFile>(fd, 1, nullptr);
   }
-  void TearDown() override {
-    file_.reset();
-    EXPECT_TRUE(!is_mounted_ || umount2(Mount().c_str(), 0) == 0);
-    EXPECT_TRUE(Shell("rm -r " + folder_));
-  }
-  [[nodiscard]] std::string Mount() const { return folder_ + "/mnt"; }
   void Write(uint64_t offset, const std::string& text) {
     ASSERT_TRUE(file_->Write(offset, std::as_bytes(std::span(text))));
   }
@@ -64,13 +44,17 @@ class PartialPieces : public testing::TestWithParam<Host> {
     EXPECT_TRUE(file_->Sync(/*data_only=*/false));  // until then nothing has a place
     const auto size = static_cast<uint64_t>(file_->Stat()->st_size);
     std::vector<uint64_t> found;
-    for (uint64_t offset = 0;;) {
-      const auto piece = FindPartialPiece(*file_, offset, size, fills_holes);
-      EXPECT_TRUE(piece);
-      if (!piece || !*piece) return found;
-      found.push_back(**piece / kHugePage);
-      offset = **piece + kHugePage;
+    for (uint64_t offset = 0; offset < size;) {
+      const auto search = FindPartialPiece(*file_, offset, size, fills_holes);
+      EXPECT_TRUE(search);
+      if (!search) break;
+      offset = search->searched_to;
+      if (!search->piece) continue;
+      EXPECT_EQ(*search->piece, offset);
+      found.push_back(offset / kHugePage);
+      offset += kHugePage;
     }
+    return found;
   }
   // How the host describes the piece: extents, all written, and none missing.
   [[nodiscard]] bool IsOneWrittenExtent(uint64_t piece) const {
@@ -87,9 +71,8 @@ class PartialPieces : public testing::TestWithParam<Host> {
            (extent.fe_flags & FIEMAP_EXTENT_UNWRITTEN) == 0;
   }
 
-  std::string folder_ = "/dev/shm/ingot-pieces-XXXXXX";
+  const Ext4Host host_{GetParam().features};
   std::unique_ptr<BackingFile> file_;
-  bool is_mounted_ = false;
 };
 
 TEST_P(PartialPieces, HolesOfAnAllocatedPieceAreFilledWhereTheyTakeNoSpace) {
@@ -145,6 +128,22 @@ TEST_P(PartialPieces, WhatWasPreallocatedAndPartlyWrittenIsCompleted) {
   EXPECT_EQ(Blocks(), blocks) << "it took space";
 }
 
+// Pieces of many extents each, of which only the last is worth it: several looks find it.
+TEST_P(PartialPieces, ALongSearchGoesOnWhereItStopped) {
+  if (!GetParam().has_huge_clusters) GTEST_SKIP() << "the pieces would lie anywhere";
+  ASSERT_TRUE(file_->Resize(40 * kHugePage));
+  for (uint64_t at = 0; at < 39 * kHugePage; at += 16 << 10) Write(at, "x");
+  ASSERT_TRUE(file_->Allocate(39 * kHugePage, kHugePage, /*grow=*/false));
+  Write(39 * kHugePage + 70'000, "x");
+  EXPECT_EQ(Found(/*fills_holes=*/false), std::vector<uint64_t>{39});
+  const auto first = FindPartialPiece(*file_, 0, 40 * kHugePage, /*fills_holes=*/false);
+  ASSERT_TRUE(first);
+  EXPECT_FALSE(first->piece);
+  EXPECT_LT(first->searched_to, 39 * kHugePage);
+  EXPECT_GT(first->searched_to, 0U);
+  EXPECT_EQ(Found(/*fills_holes=*/true).size(), 40U);
+}
+
 TEST_P(PartialPieces, AFileWithoutContentsHasNone) {
   EXPECT_EQ(Found(/*fills_holes=*/true), std::vector<uint64_t>());
   ASSERT_TRUE(file_->Resize(3 * kHugePage));
@@ -163,7 +162,7 @@ TEST(PartialPiecesOfTmpfs, AreNotTold) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Hosts, PartialPieces,
-                         testing::Values(Host{"bigalloc", "-O bigalloc,^resize_inode -C 2M", true},
+                         testing::Values(Host{"bigalloc", kHugeClusters, true},
                                          Host{"blocks", "", false}),
                          [](const auto& host) { return std::string(host.param.name); });
 

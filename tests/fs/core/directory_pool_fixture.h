@@ -37,12 +37,18 @@ class RecordingHost : public HostObserver {
   }
   int FailureOf(const HostChange& change) override {
     if (!refused_ || change.kind != *refused_) return 0;
+    if (allowed_ != 0) {
+      --allowed_;
+      return 0;
+    }
     if (is_once_) refused_.reset();
     return code_;
   }
-  void Refuse(HostChange::Kind kind, int code) {
+  // After `allowed` more of them.
+  void Refuse(HostChange::Kind kind, int code, uint32_t allowed = 0) {
     refused_ = kind;
     code_ = code;
+    allowed_ = allowed;
     is_once_ = false;
   }
   void RefuseOnce(HostChange::Kind kind, int code) {
@@ -60,6 +66,7 @@ class RecordingHost : public HostObserver {
   std::vector<std::pair<HostChange::Kind, uint64_t>> changes_;
   std::optional<HostChange::Kind> refused_;
   int code_ = 0;
+  uint32_t allowed_ = 0;
   bool is_once_ = false;
 };
 
