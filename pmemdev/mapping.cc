@@ -16,6 +16,9 @@ namespace ingot {
 Mapping::Mapping(const MappingOptions& options) : options_(options) {}
 
 Mapping::~Mapping() {
+  if (options_.kept_views != nullptr) {
+    *options_.kept_views = {std::move(read_view_), std::move(write_view_)};
+  }
   write_view_.reset();
   read_view_.reset();
   if (fd_ >= 0) close(fd_);
@@ -48,14 +51,22 @@ Result<void> Mapping::MapViews(uint64_t size_bytes) {
   const bool two_views =
       options_.separate_write_alias && !options_.read_only && !options_.private_copy;
   view.writable = !options_.read_only && !two_views;
-  read_view_ = TRY(MappingView::Reserve(fd_, view));
-  TRY(read_view_->MapUpTo(size_bytes));
-  read_base_ = read_view_->base();
-  if (two_views) {
-    view.writable = true;
-    write_view_ = TRY(MappingView::Reserve(fd_, view));
-    TRY(write_view_->MapUpTo(size_bytes));
+  if (options_.kept_views != nullptr && options_.kept_views->read != nullptr) {
+    read_view_ = std::move(options_.kept_views->read);
+    write_view_ = std::move(options_.kept_views->write);
+    CHECK(!options_.private_copy && read_view_->mapped_bytes() == size_bytes &&
+              (write_view_ != nullptr) == two_views,
+          "the kept views are of other options");
+  } else {
+    read_view_ = TRY(MappingView::Reserve(fd_, view));
+    TRY(read_view_->MapUpTo(size_bytes));
+    if (two_views) {
+      view.writable = true;
+      write_view_ = TRY(MappingView::Reserve(fd_, view));
+      TRY(write_view_->MapUpTo(size_bytes));
+    }
   }
+  read_base_ = read_view_->base();
   if (!options_.read_only) write_base_ = (two_views ? write_view_ : read_view_)->base();
   map_ = (two_views ? write_view_ : read_view_)->first_map();
   granularity_ = read_view_->granularity();
@@ -71,6 +82,7 @@ Result<void> Mapping::MapViews(uint64_t size_bytes) {
 Result<void> Mapping::Grow() {
   const uint64_t size = RoundDown(TRY(MediumSize(fd_, medium_)), kHugePageSize);
   if (size <= size_bytes()) return {};
+  CHECK(options_.kept_views == nullptr, "the descriptor of kept views is closed");
   TRY(read_view_->MapUpTo(size));
   if (write_view_ != nullptr) TRY(write_view_->MapUpTo(size));
   size_bytes_.store(size, std::memory_order_release);

@@ -25,6 +25,7 @@ struct pmem2_map;
 namespace ingot {
 
 class PersistObserver;
+struct MappingViews;
 
 // What makes a store durable (libpmem2's granularity).
 enum class Granularity { kByte, kCacheLine, kPage };
@@ -44,6 +45,10 @@ struct MappingOptions {
   bool force_page_granularity = false;
   // Tests: sees what every Persist on this mapping does, from mkfs and recovery on.
   PersistObserver* observer = nullptr;
+  // Tests that open one file again and again, with the same options but for the observer: where the
+  // views go when a mapping ends, and come from when the next begins. Their pages stay mapped; the
+  // faults of ever new views would be half of such a test's time. Outlives the mappings; no Grow().
+  MappingViews* kept_views = nullptr;
 };
 
 class MappingView;

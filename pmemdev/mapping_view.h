@@ -77,4 +77,10 @@ class MappingView {
   Granularity natural_granularity_ = Granularity::kPage;
 };
 
+// Of one mapping: `write` only with separate_write_alias.
+struct MappingViews {
+  std::unique_ptr<MappingView> read;
+  std::unique_ptr<MappingView> write;
+};
+
 }  // namespace ingot

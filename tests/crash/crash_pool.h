@@ -11,6 +11,7 @@
 #include <span>
 #include <vector>
 
+#include "pmemdev/mapping_view.h"
 #include "tests/support/memory_model.h"
 #include "tests/support/trace.h"
 
@@ -38,6 +39,8 @@ class CrashPool {
   // A descriptor of the image for somebody to own.
   [[nodiscard]] int Duplicate() const;
   [[nodiscard]] uint64_t size_bytes() const { return size_bytes_; }
+  // For the mappings of those who open the image, one at a time.
+  [[nodiscard]] MappingViews* kept_views() { return &kept_views_; }
   // A file with the image, to be looked at later.
   void SaveImage(const std::string& path) const;
 
@@ -50,6 +53,7 @@ class CrashPool {
   uint64_t size_bytes_ = 0;
   std::byte* image_ = nullptr;                        // of the file
   std::byte* durable_ = nullptr;                      // in memory
+  MappingViews kept_views_;                           // of the file
   uint64_t hash_ = 0;                                 // of the durable bytes
   uint64_t image_hash_ = 0;                           // of the image, as long as it was not opened
   std::vector<uint64_t> changed_lines_;               // by durable stores, since Reset

@@ -119,6 +119,7 @@ std::string ImageCheck::CheckRecovered(CrashPool& pool, const Judge& judge, bool
   TraceRecorder recorder;
   PoolOptions options = options_;
   options.mapping.observer = &recorder;
+  options.mapping.kept_views = pool.kept_views();
   Result<std::unique_ptr<Volume>> opened = OpenPool(pool.Duplicate(), options);
   recovery.trace = recorder.trace();
   recorder.Clear();
@@ -140,6 +141,7 @@ std::string ImageCheck::RecoverAgain(CrashPool& pool, uint64_t expected_hash) {
   TraceRecorder recorder;
   PoolOptions options = options_;
   options.mapping.observer = &recorder;
+  options.mapping.kept_views = pool.kept_views();
   const Result<std::unique_ptr<Volume>> opened = OpenPool(pool.Duplicate(), options);
   pool.NoteStores(recorder.trace());
   if (!opened) return "opening after a second crash: " + Describe(opened.error());
