@@ -5,7 +5,6 @@
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
-set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 set(CMAKE_COLOR_DIAGNOSTICS OFF)
 
@@ -18,9 +17,10 @@ set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O2 -g1 -DNDEBUG")
 
 find_program(INGOT_CCACHE ccache)
 if(INGOT_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  # Two clones of one commit share the cache: no absolute path takes part in the hash.
+  # Two clones of one commit share the cache: no absolute path takes part in the hash. Without that
+  # sloppiness nothing that uses a precompiled header is kept.
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR}
-      CCACHE_NOHASHDIR=1 ${INGOT_CCACHE})
+      CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=pch_defines,time_macros ${INGOT_CCACHE})
 endif()
 
 find_program(INGOT_LLD ld.lld)
@@ -28,13 +28,16 @@ if(INGOT_LLD)
   add_link_options(-fuse-ld=lld)
 endif()
 
-add_compile_options(-Wall -Wextra -Wconversion -Wshadow -Werror -fno-omit-frame-pointer
-                    -ffile-prefix-map=${CMAKE_SOURCE_DIR}/=)
+# -fPIE: everything ends in an executable. That and -pthread, which libfuse asks of its users, for
+# all, so that tests and their libraries can share a precompiled header.
+add_compile_options(-Wall -Wextra -Wconversion -Wshadow -Werror -fno-omit-frame-pointer -fPIE
+                    -pthread -ffile-prefix-map=${CMAKE_SOURCE_DIR}/=)
 add_compile_definitions(_GNU_SOURCE _FILE_OFFSET_BITS=64)
 include_directories(${CMAKE_SOURCE_DIR})
 
 if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
-  add_compile_options(-Wthread-safety -Wthread-safety-beta)
+  # Times in a precompiled header would keep ccache from knowing it again.
+  add_compile_options(-Wthread-safety -Wthread-safety-beta "SHELL:-Xclang -fno-pch-timestamp")
 else()
   # g++ bug 105651: assigning a literal to a std::string counts as an overlapping copy.
   add_compile_options(-Wno-restrict)
