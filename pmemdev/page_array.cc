@@ -39,6 +39,8 @@ void ZeroDescriptors(PageDescriptor* first, size_t count) {
     descriptor->flags.store(0, std::memory_order_relaxed);
     descriptor->pins.store(0, std::memory_order_relaxed);
     descriptor->write_count.store(0, std::memory_order_relaxed);
+    descriptor->verified_inodes.store(0, std::memory_order_relaxed);
+    descriptor->reserved.store(0, std::memory_order_relaxed);
     descriptor->owner.store(0, std::memory_order_relaxed);
     descriptor->page.file_page.store(0, std::memory_order_relaxed);
     for (auto& word : descriptor->page.reserved) word.store(0, std::memory_order_relaxed);
@@ -51,6 +53,8 @@ void ZeroAllButHead(PageDescriptor& descriptor) {
   descriptor.flags.store(0, std::memory_order_relaxed);
   descriptor.pins.store(0, std::memory_order_relaxed);
   descriptor.write_count.store(0, std::memory_order_relaxed);
+  descriptor.verified_inodes.store(0, std::memory_order_relaxed);
+  descriptor.reserved.store(0, std::memory_order_relaxed);
   descriptor.owner.store(0, std::memory_order_relaxed);
 }
 

@@ -65,7 +65,9 @@ struct alignas(64) PageDescriptor {
   std::atomic<PageState> state;
   std::atomic<uint8_t> flags;  // PageFlags
   std::atomic<uint16_t> pins;
-  std::atomic<uint32_t> write_count;
+  std::atomic<uint16_t> write_count;
+  std::atomic<uint8_t> verified_inodes;  // of an inode page: a bit a slot, see IsInodeVerified
+  std::atomic<uint8_t> reserved;
   std::atomic<uint64_t> owner;  // inode number, 0 if unknown
   union {
     PageOwner page;              // other states
@@ -76,10 +78,33 @@ struct alignas(64) PageDescriptor {
 static_assert(sizeof(PageDescriptor) == 64);
 static_assert(sizeof(PageOwner) == 48 && sizeof(InodeReferences) == 48 && sizeof(GroupHead) == 48);
 static_assert(offsetof(PageDescriptor, group) == 16 && offsetof(PageDescriptor, pins) == 2 &&
-              offsetof(PageDescriptor, write_count) == 4 && offsetof(PageDescriptor, owner) == 8);
+              offsetof(PageDescriptor, write_count) == 4 &&
+              offsetof(PageDescriptor, verified_inodes) == 6 &&
+              offsetof(PageDescriptor, owner) == 8);
 static_assert(std::atomic<PageState>::is_always_lock_free &&
               std::atomic<uint64_t>::is_always_lock_free);
 static_assert(kPagesPerGroup * sizeof(PageDescriptor) == media::kPageArraySize);
+
+// A page's contents can be trusted by its mark. One that ever faulted may have been given other
+// bytes since, by whoever cleared the error, and is looked at each time.
+[[nodiscard]] inline bool IsVerified(const PageDescriptor& descriptor) {
+  return (descriptor.flags.load(std::memory_order_acquire) & (kPageVerified | kPagePoisoned)) ==
+         kPageVerified;
+}
+// What kPageVerified is to a block, to the inode in `slot` (0..7) of an inode page: this mount has
+// validated its checksum and keeps it true since. Marks are set and taken under the page's inode
+// lock, and only while the page holds inodes.
+[[nodiscard]] inline bool IsInodeVerified(const PageDescriptor& descriptor, uint32_t slot) {
+  return (descriptor.verified_inodes.load(std::memory_order_acquire) >> slot & 1) != 0 &&
+         (descriptor.flags.load(std::memory_order_relaxed) & kPagePoisoned) == 0;
+}
+inline void MarkInodeVerified(PageDescriptor& descriptor, uint32_t slot) {
+  descriptor.verified_inodes.fetch_or(static_cast<uint8_t>(1u << slot), std::memory_order_release);
+}
+inline void DistrustInode(PageDescriptor& descriptor, uint32_t slot) {
+  descriptor.verified_inodes.fetch_and(static_cast<uint8_t>(~(1u << slot)),
+                                       std::memory_order_relaxed);
+}
 
 // Makes the descriptor of a page that changes hands: `state`, owner, counts and the union zeroed;
 // pins and kPagePoisoned stay. The caller has the page to itself (claim or group lock). Of a

@@ -247,7 +247,7 @@ Result<const uint64_t*> Allocator::Bitmap(const GroupState& state, GroupIndex gr
   const LogicalPage at = FirstPageOf(group) + page;
   const auto* words = reinterpret_cast<const uint64_t*>(device_.Pointer(OffsetOf(at)));
   PageDescriptor& descriptor = device_.page_array().Get(at);
-  if ((descriptor.flags.load(std::memory_order_acquire) & kPageVerified) != 0) return words;
+  if (IsVerified(descriptor)) return words;
 
   PageBitmap copy;
   TRY(device_.Read(OffsetOf(at), std::as_writable_bytes(std::span(copy))));

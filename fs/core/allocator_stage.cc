@@ -201,6 +201,7 @@ void Allocator::FinishGroup(const GroupChange& change) ABSL_NO_THREAD_SAFETY_ANA
       PageDescriptor* descriptor = device_.page_array().Peek(FirstPageOf(change.group) + page);
       if (descriptor == nullptr) continue;
       descriptor->flags.fetch_and(kPagePoisoned, std::memory_order_relaxed);
+      descriptor->verified_inodes.store(0, std::memory_order_relaxed);
       descriptor->owner.store(0, std::memory_order_relaxed);
       descriptor->state.store(PageState::kFree, std::memory_order_relaxed);
     }

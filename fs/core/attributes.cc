@@ -111,8 +111,7 @@ bool ClearSetIds(media::Inode& inode) {
 
 Result<Attributes> AttributeOperations::Get(InodeNumber number) {
   const SharedInodeLock lock(core_.locks, number);
-  const media::Inode inode = TRY(core_.reader.ReadInode(number));
-  return core_.AttributesOf(inode);
+  return core_.AttributesOf(TRY(core_.reader.ReadInodeHead(number)));
 }
 
 Result<Attributes> AttributeOperations::Set(InodeNumber number, const AttributeChange& change) {
@@ -249,7 +248,7 @@ void AttributeOperations::TouchAtime(InodeNumber number) {
   const auto touch = [&]() -> Result<void> {
     {
       const SharedInodeLock lock(core_.locks, number);
-      if (!is_due(TRY(core_.reader.ReadInode(number)))) return {};
+      if (!is_due(TRY(core_.reader.ReadInodeHead(number)))) return {};
     }
     const ExclusiveInodeLocks lock(core_.locks, number);
     Transaction transaction(*core_.allocator, core_.reader);

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstring>
 
+#include "fs/core/allocator.h"
 #include "pmemdev/base/checksum.h"
 
 namespace ingot {
@@ -92,17 +93,60 @@ Result<media::Inode> BlockReader::ReadInodeUnchecked(InodeNumber inode) const {
 }
 
 Result<media::Inode> BlockReader::ReadInode(InodeNumber inode) const {
-  Result<media::Inode> copy = ReadInodeUnchecked(inode);
-  if (!copy) return copy;
+  return ReadInodePart(inode, sizeof(media::Inode), IsInodeKnown(inode));
+}
+
+Result<media::Inode> BlockReader::ReadInodeHead(InodeNumber inode) const {
+  return ReadInodePart(inode, offsetof(media::Inode, tail), IsInodeKnown(inode));
+}
+
+Result<media::Inode> BlockReader::ReadInodeAnew(InodeNumber inode) const {
+  return ReadInodePart(inode, sizeof(media::Inode), false);
+}
+
+Result<media::Inode> BlockReader::ReadInodePart(InodeNumber inode, size_t size_bytes,
+                                                bool is_known) const {
+  if (inode.value == 0 || !device_.geometry().Contains(PageOf(inode))) return Failure(ESTALE);
+  // Made in its place, and zero behind what is read: a copy more would cost as much as the medium.
+  Result<media::Inode> copy(tl::in_place);
+  const std::span<std::byte> bytes = WritableBytesOf(*copy);
+  TRY(device_.Read(AddressOf(inode), is_known ? bytes.first(size_bytes) : bytes));
   if (copy->magic == 0) return Failure(ESTALE);
-  TRY(ValidateInode(inode, *copy));
+  if (is_known) {
+    TRY(ValidateFields(inode, *copy));
+  } else {
+    TRY(ValidateInode(inode, *copy));
+    RememberInode(inode);
+  }
   return copy;
+}
+
+bool BlockReader::IsInodeKnown(InodeNumber inode) const {
+  if (inode_pages_ == nullptr || !device_.geometry().Contains(PageOf(inode))) return false;
+  const PageDescriptor* descriptor = device_.page_array().Peek(PageOf(inode));
+  return descriptor != nullptr && IsInodeVerified(*descriptor, SlotOf(inode));
+}
+
+// Bytes that a stale number leads to may look like an inode, but nobody keeps them true: only slots
+// of a page that holds inodes are marked. What takes a page's inodes away needs the lock that the
+// caller holds.
+void BlockReader::RememberInode(InodeNumber inode) const {
+  if (inode_pages_ == nullptr) return;
+  PageDescriptor& descriptor = device_.page_array().Get(PageOf(inode));
+  if (IsInodeVerified(descriptor, SlotOf(inode))) return;
+  const Result<bool> holds_inodes = inode_pages_->IsInodePage(PageOf(inode));
+  if (holds_inodes && *holds_inodes) MarkInodeVerified(descriptor, SlotOf(inode));
 }
 
 Result<void> BlockReader::ValidateInode(InodeNumber inode, const media::Inode& copy) {
   if (copy.magic != media::kInodeMagic) return Damaged(inode, "magic");
   const uint32_t crc = BlockChecksum(BytesOf(copy), offsetof(media::Inode, checksum), inode.value);
   if (copy.checksum != crc) return Damaged(inode, "checksum");
+  return ValidateFields(inode, copy);
+}
+
+Result<void> BlockReader::ValidateFields(InodeNumber inode, const media::Inode& copy) {
+  if (copy.magic != media::kInodeMagic) return Damaged(inode, "magic");
   if (copy.number != inode.value) return Damaged(inode, "number");
   if (!IsKnownType(copy.mode)) return Damaged(inode, "type");
   if ((copy.generation == 0) != (inode.value == media::kRootInode)) {
@@ -159,7 +203,7 @@ Result<const std::byte*> BlockReader::Verified(LogicalPage page,
   }
   PageDescriptor& descriptor = device_.page_array().Get(page);
   // The owner is part of what was verified: a pointer from another inode must not inherit it.
-  const bool known = (descriptor.flags.load(std::memory_order_acquire) & kPageVerified) != 0 &&
+  const bool known = IsVerified(descriptor) &&
                      descriptor.owner.load(std::memory_order_relaxed) == identity.owner.value;
   if (!known) {
     alignas(kCacheLineSize) std::array<std::byte, kPageSize> copy;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Reading metadata: inodes (copied, validated every time) and 4 KiB blocks (validated once per
-// mount).
+// Reading metadata: inodes (copied) and 4 KiB blocks (in place), validated once per mount.
 //
-// A block's checksum is verified on a guarded DRAM copy when this mount first meets it; the page
-// array then remembers so (kPageVerified), and readers search it in place. Code that parses in
-// place must stay memory-safe for any content (bounded counts, bounded offsets) and runs inside
-// Device::ReadInPlace. Callers hold the owner's inode lock, shared or exclusive. Nothing here
-// writes media.
+// A checksum is verified on a guarded DRAM copy when this mount first meets the block or inode; the
+// page array then remembers so (kPageVerified, IsInodeVerified). Blocks are searched in place: code
+// that parses there must stay memory-safe for any content (bounded counts, bounded offsets) and
+// runs inside Device::ReadInPlace. Inodes are copied, and the ranges of their fields checked, at
+// each reading; before a change their checksum, too, so that damage is never sealed in. Callers
+// hold the owner's inode lock, shared or exclusive. Nothing here writes media.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +16,8 @@
 #include "pmemdev/device.h"
 
 namespace ingot {
+
+class Allocator;
 
 enum class BlockKind : uint8_t { kTreeNode, kDirectoryLeaf, kXattrHead, kLedger };
 
@@ -41,11 +43,17 @@ struct BlockIdentity {
 
 class BlockReader {
  public:
-  explicit BlockReader(Device& device) : device_(device) {}
+  // Without `inode_pages`, which says what pages hold inodes, no inode is remembered.
+  explicit BlockReader(Device& device, const Allocator* inode_pages = nullptr)
+      : device_(device), inode_pages_(inode_pages) {}
 
   // A validated copy. ESTALE: the slot is free or `inode` can't be an inode; EUCLEAN: checksum,
   // number or a field's range is wrong; EIO: poisoned.
   Result<media::Inode> ReadInode(InodeNumber inode) const;
+  // The same for whoever needs nothing of the tail, which is zeros: less to fetch from the medium.
+  Result<media::Inode> ReadInodeHead(InodeNumber inode) const;
+  // The same with its validation done anew: for changes.
+  Result<media::Inode> ReadInodeAnew(InodeNumber inode) const;
   // Bytes of the slot without any verdict; for fsck and dump.
   Result<media::Inode> ReadInodeUnchecked(InodeNumber inode) const;
 
@@ -62,7 +70,14 @@ class BlockReader {
   [[nodiscard]] Device& device() const { return device_; }
 
  private:
+  // Known: only the first `size_bytes`, without a look at the checksum.
+  Result<media::Inode> ReadInodePart(InodeNumber inode, size_t size_bytes, bool is_known) const;
+  [[nodiscard]] bool IsInodeKnown(InodeNumber inode) const;
+  void RememberInode(InodeNumber inode) const;
+  static Result<void> ValidateFields(InodeNumber inode, const media::Inode& copy);
+
   Device& device_;
+  const Allocator* inode_pages_;
 };
 
 void SealInode(media::Inode& inode);

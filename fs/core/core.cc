@@ -49,7 +49,7 @@ Result<void> Core::SyncBacked(InodeNumber number) {
   std::shared_ptr<BackingFile> file;
   {
     const SharedInodeLock lock(locks, number);
-    const Result<media::Inode> inode = reader.ReadInode(number);
+    const Result<media::Inode> inode = reader.ReadInodeHead(number);
     if (!inode || inode->body_form != media::BodyForm::kBacked) return {};
     file = TRY(FileOf(*inode));
   }

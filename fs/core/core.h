@@ -27,7 +27,7 @@ struct Core {
       : options(options_in),
         direct(options_in.direct),
         device(device_in),
-        reader(device_in),
+        reader(device_in, allocator_in.get()),
         allocator(std::move(allocator_in)),
         locks(device_in.geometry().page_count()),
         inodes(*allocator),

@@ -26,7 +26,7 @@ void FileData::Closed(InodeNumber number) {
   if (core_.backing == nullptr) return;
   (void)NoThrow([&]() -> Result<void> {
     const SharedInodeLock lock(core_.locks, number);
-    const media::Inode inode = TRY(core_.reader.ReadInode(number));
+    const media::Inode inode = TRY(core_.reader.ReadInodeHead(number));
     if (inode.body_form != media::BodyForm::kBacked) return {};
     core_.backing->Closed(inode.backing_file);
     const auto file = core_.backing->Known(inode.backing_file);
@@ -37,7 +37,7 @@ void FileData::Closed(InodeNumber number) {
 
 Result<std::shared_ptr<BackingFile>> FileData::BackingFileOf(InodeNumber number) {
   const SharedInodeLock lock(core_.locks, number);
-  const media::Inode inode = TRY(core_.reader.ReadInode(number));
+  const media::Inode inode = TRY(core_.reader.ReadInodeHead(number));
   if (inode.body_form != media::BodyForm::kBacked) return Failure(EINVAL, "not a backed file");
   return core_.FileOf(inode);
 }

@@ -200,6 +200,11 @@ Result<void> InodeTable::Free(Transaction& transaction, InodeNumber inode) {
 
 Result<void> InodeTable::CheckNumber(InodeNumber inode) const {
   if (inode.value == 0) return Failure(ESTALE);
+  // A marked slot is one of an inode page: no need for its group's lock.
+  if (allocator_.device().geometry().Contains(PageOf(inode))) {
+    const PageDescriptor* descriptor = allocator_.device().page_array().Peek(PageOf(inode));
+    if (descriptor != nullptr && IsInodeVerified(*descriptor, SlotOf(inode))) return {};
+  }
   const Result<bool> known = allocator_.IsInodePage(PageOf(inode));
   if (!known) return tl::unexpected<Error>(known.error());
   return *known ? Result<void>() : Result<void>(Failure(ESTALE));

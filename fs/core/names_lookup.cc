@@ -52,7 +52,7 @@ Result<Attributes> Names::Lookup(InodeNumber parent, std::string_view name) {
   // Not only an error of the inode, also the want of memory for its text takes the reference back.
   Result<Attributes> attributes = NoThrow([&]() -> Result<Attributes> {
     const SharedInodeLock lock(core_.locks, child);
-    return core_.AttributesOf(TRY(core_.reader.ReadInode(child)));
+    return core_.AttributesOf(TRY(core_.reader.ReadInodeHead(child)));
   });
   if (attributes) return attributes;
   Forget(child, 1);
@@ -64,7 +64,7 @@ Result<Attributes> Names::Lookup(InodeNumber parent, std::string_view name) {
 Result<Attributes> Names::LookupByNumber(InodeNumber number, std::optional<uint32_t> generation) {
   const SharedInodeLock lock(core_.locks, number);
   TRY(core_.inodes.CheckNumber(number));
-  const media::Inode inode = TRY(core_.reader.ReadInode(number));
+  const media::Inode inode = TRY(core_.reader.ReadInodeHead(number));
   if (generation && *generation != inode.generation) return Failure(ESTALE);
   if (IsGone(core_, inode)) return Failure(ESTALE);
   const Attributes attributes = TRY(core_.AttributesOf(inode));
@@ -128,7 +128,7 @@ Result<std::vector<DirectoryEntry>> Names::ReadDirectory(InodeNumber number, uin
 
 Result<void> Names::Open(InodeNumber number) {
   const SharedInodeLock lock(core_.locks, number);
-  const media::Inode inode = TRY(core_.reader.ReadInode(number));
+  const media::Inode inode = TRY(core_.reader.ReadInodeHead(number));
   if (IsGone(core_, inode)) return Failure(ESTALE);
   core_.inodes.AddOpen(number);
   return {};

@@ -88,7 +88,7 @@ Result<bool> Orphans::IsReclaimable(InodeNumber number) const {
   // look like an orphan must not be believed there.
   Result<media::Inode> inode = Failure(ESTALE);
   if (const Result<void> known = core_.inodes.CheckNumber(number); known) {
-    inode = core_.reader.ReadInode(number);
+    inode = core_.reader.ReadInodeHead(number);
   } else {
     inode = tl::unexpected<Error>(known.error());
   }

@@ -46,7 +46,7 @@ Transaction::BlockEdit* Transaction::FindBlock(LogicalPage page) {
 
 Result<media::Inode*> Transaction::EditInode(InodeNumber inode) {
   if (InodeEdit* known = FindInode(inode)) return &known->after;
-  const media::Inode before = TRY(reader_.ReadInode(inode));
+  const media::Inode before = TRY(reader_.ReadInodeAnew(inode));
   auto edit = std::make_unique_for_overwrite<InodeEdit>();
   edit->number = inode;
   edit->before = before;

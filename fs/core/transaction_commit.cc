@@ -65,6 +65,9 @@ void Transaction::DistrustEdits() {
     device_.page_array().Get(page).flags.fetch_and(
         static_cast<uint8_t>(~(kPageVerified | kPageParsed)));
   };
+  for (const auto& edit : inodes_) {
+    DistrustInode(device_.page_array().Get(PageOf(edit->number)), SlotOf(edit->number));
+  }
   for (const auto& edit : blocks_) distrust(edit->page);
   for (const GroupChange& change : changes_) {
     distrust(FirstPageOf(change.group) + media::kAllocatedBitmapPage);
@@ -154,8 +157,17 @@ void Transaction::NoteAllocation(const Allocation& allocation) {
   }
 }
 
-// Blocks written here are known to be good: their next reader need not look at the checksum.
+// What was written here is known to be good: its next reader need not look at the checksum. A slot
+// that is free is known to be nothing.
 void Transaction::NoteDescriptors() {
+  for (const auto& edit : inodes_) {
+    PageDescriptor& descriptor = device_.page_array().Get(PageOf(edit->number));
+    if (edit->freed) {
+      DistrustInode(descriptor, SlotOf(edit->number));
+    } else if (edit->fresh) {
+      MarkInodeVerified(descriptor, SlotOf(edit->number));
+    }
+  }
   for (const auto& edit : blocks_) {
     PageDescriptor& descriptor = device_.page_array().Get(edit->page);
     descriptor.owner.store(edit->identity.owner.value, std::memory_order_relaxed);

@@ -54,6 +54,7 @@ void ExpectBlank(const PageDescriptor& descriptor, bool head = false) {
   EXPECT_EQ(descriptor.flags.load(), 0);
   EXPECT_EQ(descriptor.pins.load(), 0);
   EXPECT_EQ(descriptor.write_count.load(), 0u);
+  EXPECT_EQ(descriptor.verified_inodes.load(), 0u);
   EXPECT_EQ(descriptor.owner.load(), 0u);
   for (size_t i = 0; i < 6 && !head; ++i) EXPECT_EQ(UnionWord(descriptor, i), 0u) << i;
 }
@@ -183,7 +184,8 @@ TEST_F(PageArrayTest, FlagsOfBitmapPagesAreKept) {
     ResetDescriptor(descriptor, PageState::kMetadata);
     descriptor.flags = kPageVerified | kPagePoisoned;
     descriptor.pins = 0xFFFF;
-    descriptor.write_count = ~0u;
+    descriptor.write_count = 0xFFFF;
+    descriptor.verified_inodes = 0xFF;
     descriptor.owner = ~uint64_t{0};
   }
   array->Get(LogicalPage(63 * 512)).owner = 1;

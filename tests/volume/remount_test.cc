@@ -58,6 +58,7 @@ class RemountTest : public ::testing::Test {
         descriptor.state = static_cast<PageState>(random() % 6);
         descriptor.flags = random() % 2 == 0 ? kPageVerified : kPageVerified | kPageWholeHuge;
         descriptor.pins = 1;
+        descriptor.verified_inodes = 0xFF;
         descriptor.owner = random() % 4000;
         for (auto& lookups : descriptor.references.lookups) lookups = 3;
         for (auto& opens : descriptor.references.opens) opens = 1;
