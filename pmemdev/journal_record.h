@@ -13,6 +13,8 @@
 #include <span>
 #include <vector>
 
+#include <absl/container/inlined_vector.h>
+
 #include "pmemdev/base/checksum.h"
 #include "pmemdev/base/fields.h"
 #include "pmemdev/base/ids.h"
@@ -86,20 +88,28 @@ inline uint64_t RecordSeed(const media::Uuid& uuid) { return Hash64(BytesOf(uuid
 // store to (so that looking there reads nothing that another transaction may be writing); each line
 // once, ascending.
 inline void CollectLines(std::span<const uint64_t> payload, std::vector<uint64_t>& lines) {
-  lines.clear();
-  (void)ForEachRun(payload, [&lines](MediaOffset at, std::span<const uint64_t> words) {
-    const uint64_t end = at.value + words.size_bytes();
-    for (uint64_t place = at.value; place < end;
-         place = RoundDown(place, kCacheLineSize) + kCacheLineSize) {
-      lines.push_back(place);
-    }
+  struct Range {
+    uint64_t begin;
+    uint64_t end;
+  };
+  absl::InlinedVector<Range, 32> ranges;
+  (void)ForEachRun(payload, [&ranges](MediaOffset at, std::span<const uint64_t> words) {
+    ranges.push_back({at.value, at.value + words.size_bytes()});
     return true;
   });
-  const auto same_line = [](uint64_t a, uint64_t b) {
-    return a / kCacheLineSize == b / kCacheLineSize;
-  };
-  std::sort(lines.begin(), lines.end());
-  lines.erase(std::unique(lines.begin(), lines.end(), same_line), lines.end());
+  // Runs are far fewer than their lines.
+  std::sort(ranges.begin(), ranges.end(),
+            [](const Range& a, const Range& b) { return a.begin < b.begin; });
+  lines.clear();
+  uint64_t done = 0;  // lines below are in
+  for (const Range& range : ranges) {
+    uint64_t place = std::max(range.begin, done);
+    while (place < range.end) {
+      lines.push_back(place);
+      place = RoundDown(place, kCacheLineSize) + kCacheLineSize;
+      done = place;
+    }
+  }
 }
 
 // Reads a word of each of `lines`. EIO, with the place, if one faults: better before a lane is

@@ -106,6 +106,15 @@ inline void DistrustInode(PageDescriptor& descriptor, uint32_t slot) {
                                        std::memory_order_relaxed);
 }
 
+// Nothing is known of the page's contents any more; kPagePoisoned stays.
+inline void ClearMarks(PageDescriptor& descriptor) {
+  // Mostly there are none: a look is cheaper than a locked instruction.
+  if ((descriptor.flags.load(std::memory_order_relaxed) & ~kPagePoisoned) != 0) {
+    descriptor.flags.fetch_and(kPagePoisoned, std::memory_order_relaxed);
+  }
+  descriptor.verified_inodes.store(0, std::memory_order_relaxed);
+}
+
 // Makes the descriptor of a page that changes hands: `state`, owner, counts and the union zeroed;
 // pins and kPagePoisoned stay. The caller has the page to itself (claim or group lock). Of a
 // group's page 1 the union stays.

@@ -50,8 +50,7 @@ bool IsGroupHead(const PageDescriptor& descriptor) {
 }  // namespace
 
 void ResetDescriptor(PageDescriptor& descriptor, PageState state) {
-  descriptor.flags.fetch_and(kPagePoisoned, std::memory_order_relaxed);
-  descriptor.verified_inodes.store(0, std::memory_order_relaxed);
+  ClearMarks(descriptor);
   descriptor.write_count.store(0, std::memory_order_relaxed);
   descriptor.owner.store(0, std::memory_order_relaxed);
   if (!IsGroupHead(descriptor)) {

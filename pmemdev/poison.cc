@@ -26,7 +26,7 @@ std::array<Region, kMaxRegions> regions;  // constant-initialised: usable before
 std::mutex regions_mutex;                 // for those who register, never for the handler
 struct sigaction previous_action;
 
-thread_local Guard* current_guard = nullptr;
+using internal::current_guard;
 thread_local const std::byte* last_fault_address = nullptr;
 thread_local bool last_fault_was_machine_check = false;
 
@@ -93,8 +93,6 @@ void UnregisterRegion(const std::byte* begin) {
   }
   CHECK(false, "region {} was not registered", static_cast<const void*>(begin));
 }
-
-Guard*& CurrentGuard() { return current_guard; }
 
 const std::byte* LastFaultAddress() { return last_fault_address; }
 

@@ -31,7 +31,10 @@ struct Guard {
   sigjmp_buf resume;
   Guard* outer = nullptr;
 };
-Guard*& CurrentGuard();                 // of this thread
+namespace internal {
+inline thread_local constinit Guard* current_guard = nullptr;
+}
+inline Guard*& CurrentGuard() { return internal::current_guard; }  // of this thread
 const std::byte* LastFaultAddress();    // of this thread
 bool LastFaultWasMachineCheck();        // of this thread: the hardware said so itself
 

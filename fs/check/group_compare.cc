@@ -127,7 +127,7 @@ Result<void> RewriteGroup(Context& context, GroupIndex group) {
   const GroupTruth truth = TruthOf(context, group);
   const MediaOffset data = Geometry::DataOf(group);
   std::vector<RepairWriter::Piece> pieces;
-  const std::array<std::byte, kPageSize> zeros{};
+  alignas(kWordSize) const std::array<std::byte, kPageSize> zeros{};
   if (truth.in_use) {
     // The first inode page of a group that was never used is whatever lay there.
     if (!context.inode_pages.Contains(FirstPageOf(group))) pieces.push_back({data, zeros});

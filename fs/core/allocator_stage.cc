@@ -11,10 +11,10 @@
 #include <cstring>
 
 #include "fs/core/allocator.h"
+#include "fs/core/bitmap_edit.h"
 #include "fs/core/log_changes.h"
 #include "fs/format.h"
 #include "pmemdev/base/check.h"
-#include "pmemdev/base/checksum.h"
 
 namespace ingot {
 namespace {
@@ -35,12 +35,15 @@ Result<void> LogRun(Lane& lane, MediaOffset bitmap_at, const PageBitmap& bitmap,
 }
 
 // Applies the runs to the allocation bitmap; false if one is not in the state it should be in.
-Result<void> ApplyRuns(const GroupChange& change, PageBitmap& bitmap) {
+Result<void> ApplyRuns(const GroupChange& change, BitmapEdit& edit) {
+  PageBitmap& bitmap = edit.bitmap();
   for (const GroupChange::Run& run : change.allocate) {
+    TRY(edit.Load(RunOf(run)));
     if (!AllClear(bitmap, RunOf(run))) return Inconsistent(change.group, "page allocated twice");
     SetRun(bitmap, RunOf(run));
   }
   for (const GroupChange::Run& run : change.release) {
+    TRY(edit.Load(RunOf(run)));
     if (!AllSet(bitmap, RunOf(run))) return Inconsistent(change.group, "page freed twice");
     ClearRun(bitmap, RunOf(run));
   }
@@ -74,9 +77,8 @@ Result<void> Allocator::Stage(std::span<GroupChange> changes, Lane& lane,
             [](const GroupChange& a, const GroupChange& b) { return a.group < b.group; });
   for (size_t i = 0; i < changes.size(); ++i) {
     groups_[changes[i].group.value].mutex.Lock();
-    Result<void> staged = NoThrow([&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
-      return StageGroup(changes[i], lane, stream);
-    });
+    Result<void> staged = NoThrow(
+        [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return StageGroup(changes[i], lane, stream); });
     if (staged) continue;
     for (size_t held = 0; held <= i; ++held) groups_[changes[held].group.value].mutex.Unlock();
     return staged;
@@ -118,14 +120,11 @@ Result<void> Allocator::StageGroup(GroupChange& change, Lane& lane,
 Result<void> Allocator::StageAllocated(GroupChange& change, bool fresh, Lane& lane,
                                        PersistStream& stream) ABSL_NO_THREAD_SAFETY_ANALYSIS {
   const LogicalPage at = FirstPageOf(change.group) + media::kAllocatedBitmapPage;
-  PageBitmap bitmap;
-  if (fresh) {
-    bitmap = FreshAllocated(change.group);
-  } else {
-    TRY(Bitmap(groups_[change.group.value], change.group, media::kAllocatedBitmapPage));
-    TRY(device_.Read(OffsetOf(at), std::as_writable_bytes(std::span(bitmap))));
-  }
-  TRY(ApplyRuns(change, bitmap));
+  if (!fresh) TRY(Bitmap(groups_[change.group.value], change.group, media::kAllocatedBitmapPage));
+  BitmapEdit edit =
+      fresh ? BitmapEdit(device_, at, FreshAllocated(change.group)) : BitmapEdit(device_, at);
+  const PageBitmap& bitmap = edit.bitmap();
+  TRY(ApplyRuns(change, edit));
 
   const uint32_t pages = device_.geometry().PagesIn(change.group);
   int64_t freed = 0;
@@ -139,33 +138,33 @@ Result<void> Allocator::StageAllocated(GroupChange& change, bool fresh, Lane& la
     ApplyHugeMask(run, bitmap, pages, change.after);
     if (!fresh) TRY(LogRun(lane, Geometry::ToMedia(at), bitmap, RunOf(run)));
   }
-  if (fresh) TRY(stream.CopyUnfenced(Geometry::ToMedia(at), std::as_bytes(std::span(bitmap))));
+  if (fresh) TRY(stream.CopyUnfenced(Geometry::ToMedia(at), edit.bytes()));
   change.after.free_pages = TRY(Adjust(change.group, change.after.free_pages,
                                        static_cast<int32_t>(freed), pages, "free pages"));
-  change.after.allocated_checksum = Crc32c(std::as_bytes(std::span(bitmap)));
+  change.after.allocated_checksum = edit.Checksum(change.after.allocated_checksum);
   return {};
 }
 
 Result<void> Allocator::StageInodePages(GroupChange& change, bool fresh, Lane& lane,
                                         PersistStream& stream) ABSL_NO_THREAD_SAFETY_ANALYSIS {
   const LogicalPage at = FirstPageOf(change.group) + media::kInodeBitmapPage;
-  PageBitmap bitmap{};
-  if (fresh) {
-    SetRun(bitmap, {media::kFirstInodePage, 1});
-  } else {
-    TRY(Bitmap(groups_[change.group.value], change.group, media::kInodeBitmapPage));
-    TRY(device_.Read(OffsetOf(at), std::as_writable_bytes(std::span(bitmap))));
-  }
+  PageBitmap first_only{};
+  SetRun(first_only, {media::kFirstInodePage, 1});
+  if (!fresh) TRY(Bitmap(groups_[change.group.value], change.group, media::kInodeBitmapPage));
+  BitmapEdit edit = fresh ? BitmapEdit(device_, at, first_only) : BitmapEdit(device_, at);
+  PageBitmap& bitmap = edit.bitmap();
   for (const uint32_t page : change.inode_pages_added) {
+    TRY(edit.Load({page, 1}));
     if (TestBit(bitmap, page)) return Inconsistent(change.group, "inode page added twice");
     SetRun(bitmap, {page, 1});
   }
   for (const uint32_t page : change.inode_pages_removed) {
+    TRY(edit.Load({page, 1}));
     if (!TestBit(bitmap, page)) return Inconsistent(change.group, "no inode page");
     ClearRun(bitmap, {page, 1});
   }
   if (fresh) {
-    TRY(stream.CopyUnfenced(Geometry::ToMedia(at), std::as_bytes(std::span(bitmap))));
+    TRY(stream.CopyUnfenced(Geometry::ToMedia(at), edit.bytes()));
   } else {
     for (const uint32_t page : change.inode_pages_added) {
       TRY(LogRun(lane, Geometry::ToMedia(at), bitmap, {page, 1}));
@@ -174,7 +173,7 @@ Result<void> Allocator::StageInodePages(GroupChange& change, bool fresh, Lane& l
       TRY(LogRun(lane, Geometry::ToMedia(at), bitmap, {page, 1}));
     }
   }
-  change.after.inode_checksum = Crc32c(std::as_bytes(std::span(bitmap)));
+  change.after.inode_checksum = edit.Checksum(change.after.inode_checksum);
   return {};
 }
 
@@ -200,8 +199,7 @@ void Allocator::FinishGroup(const GroupChange& change) ABSL_NO_THREAD_SAFETY_ANA
     for (uint32_t page = run.first; page < run.first + run.count; ++page) {
       PageDescriptor* descriptor = device_.page_array().Peek(FirstPageOf(change.group) + page);
       if (descriptor == nullptr) continue;
-      descriptor->flags.fetch_and(kPagePoisoned, std::memory_order_relaxed);
-      descriptor->verified_inodes.store(0, std::memory_order_relaxed);
+      ClearMarks(*descriptor);
       descriptor->owner.store(0, std::memory_order_relaxed);
       descriptor->state.store(PageState::kFree, std::memory_order_relaxed);
     }

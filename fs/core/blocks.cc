@@ -201,6 +201,7 @@ Result<const std::byte*> BlockReader::Verified(LogicalPage page,
     return Failure(EUCLEAN, fmt::format("inode {}: block outside the pool at page {}",
                                         identity.owner.value, page.value));
   }
+  __builtin_prefetch(device_.Pointer(OffsetOf(page)));  // while the descriptor is looked at
   PageDescriptor& descriptor = device_.page_array().Get(page);
   // The owner is part of what was verified: a pointer from another inode must not inherit it.
   const bool known = IsVerified(descriptor) &&

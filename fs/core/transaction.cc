@@ -31,39 +31,41 @@ Transaction::Transaction(Allocator& allocator, BlockReader& reader)
 Transaction::~Transaction() = default;
 
 Transaction::InodeEdit* Transaction::FindInode(InodeNumber inode) {
-  for (const auto& edit : inodes_) {
-    if (edit->number == inode) return edit.get();
+  for (InodeEdit* edit : inodes_) {
+    if (edit->number == inode) return edit;
   }
   return nullptr;
 }
 
 Transaction::BlockEdit* Transaction::FindBlock(LogicalPage page) {
-  for (const auto& edit : blocks_) {
-    if (edit->page == page) return edit.get();
+  for (BlockEdit* edit : blocks_) {
+    if (edit->page == page) return edit;
   }
   return nullptr;
 }
 
 Result<media::Inode*> Transaction::EditInode(InodeNumber inode) {
   if (InodeEdit* known = FindInode(inode)) return &known->after;
-  const media::Inode before = TRY(reader_.ReadInodeAnew(inode));
-  auto edit = std::make_unique_for_overwrite<InodeEdit>();
+  const Result<media::Inode> before = reader_.ReadInodeAnew(inode);
+  if (!before) return tl::unexpected<Error>(before.error());
+  InodeEdit* edit = inodes_.Make();
   edit->number = inode;
-  edit->before = before;
-  edit->after = before;
-  return &inodes_.emplace_back(std::move(edit))->after;
+  edit->before = *before;
+  edit->after = *before;
+  return &inodes_.Add()->after;
 }
 
 Result<media::Inode*> Transaction::NewInode(InodeNumber inode) {
   CHECK(FindInode(inode) == nullptr, "inode {}", inode.value);
   GroupChange* change = TRY(ChangeOf(GroupOf(PageOf(inode))));
   change->free_inode_slots -= 1;
-  auto edit = std::make_unique<InodeEdit>();
+  InodeEdit* edit = inodes_.Make();
   edit->number = inode;
   edit->fresh = true;
+  edit->before = edit->after = media::Inode{};
   edit->after.magic = media::kInodeMagic;
   edit->after.number = inode.value;
-  return &inodes_.emplace_back(std::move(edit))->after;
+  return &inodes_.Add()->after;
 }
 
 Result<void> Transaction::FreeInode(InodeNumber inode) {
@@ -75,31 +77,29 @@ Result<void> Transaction::FreeInode(InodeNumber inode) {
 }
 
 bool Transaction::MakesInodeIn(LogicalPage page) const {
-  return std::any_of(inodes_.begin(), inodes_.end(), [page](const auto& edit) {
+  return std::any_of(inodes_.begin(), inodes_.end(), [page](const InodeEdit* edit) {
     return edit->fresh && PageOf(edit->number) == page;
   });
 }
 
 bool Transaction::MakesInode(InodeNumber inode) const {
   return std::any_of(inodes_.begin(), inodes_.end(),
-                     [inode](const auto& edit) { return edit->fresh && edit->number == inode; });
+                     [&](const InodeEdit* edit) { return edit->fresh && edit->number == inode; });
 }
 
 Result<std::byte*> Transaction::EditBlock(LogicalPage page, const BlockIdentity& identity) {
   if (BlockEdit* known = FindBlock(page)) return known->after.data();
   const std::byte* verified = TRY(reader_.Verified(page, identity));
-  auto edit = std::make_unique_for_overwrite<BlockEdit>();
-  TRY(device_.ReadInPlace([&] { std::memcpy(edit->before.data(), verified, kPageSize); }));
+  BlockEdit* edit = blocks_.Make();
+  TRY(device_.ReadInPlace([&] { std::memcpy(edit->after.data(), verified, kPageSize); }));
   edit->page = page;
   edit->identity = identity;
-  edit->fresh = false;
-  edit->after = edit->before;
-  return blocks_.emplace_back(std::move(edit))->after.data();
+  return blocks_.Add()->after.data();
 }
 
 std::byte* Transaction::NewBlock(LogicalPage page, const BlockIdentity& identity, uint16_t level) {
   CHECK(FindBlock(page) == nullptr, "page {}", page.value);
-  auto edit = std::make_unique_for_overwrite<BlockEdit>();
+  BlockEdit* edit = blocks_.Make();
   edit->page = page;
   edit->identity = identity;
   edit->fresh = true;
@@ -112,7 +112,7 @@ std::byte* Transaction::NewBlock(LogicalPage page, const BlockIdentity& identity
                                   .level = level,
                                   .count = 0};
   std::memcpy(edit->after.data(), &header, sizeof(header));
-  return blocks_.emplace_back(std::move(edit))->after.data();
+  return blocks_.Add()->after.data();
 }
 
 void Transaction::ListBackingFile(BackingLedger& ledger, uint64_t number,
@@ -191,10 +191,8 @@ Result<void> Transaction::Free(LogicalPage first, uint32_t pages) {
   }
   GroupChange* change = TRY(ChangeOf(GroupOf(first)));
   change->release.push_back({IndexInGroup(first), pages});
-  const auto freed = [&](const auto& edit) {
-    return edit->page >= first && edit->page < first + pages;
-  };
-  blocks_.erase(std::remove_if(blocks_.begin(), blocks_.end(), freed), blocks_.end());
+  blocks_.RemoveIf(
+      [&](const BlockEdit* edit) { return edit->page >= first && edit->page < first + pages; });
   return {};
 }
 
@@ -244,7 +242,7 @@ Result<void> Transaction::UnmarkToRecover(media::Inode& inode, uint32_t marks) {
 
 uint64_t Transaction::LogBytesNeeded() const {
   uint64_t bytes = data_log_bytes_ + inodes_.size() * kInodeLogBytes;
-  for (const auto& edit : blocks_) bytes += edit->fresh ? 0 : kBlockLogBytes;
+  for (const BlockEdit* edit : blocks_) bytes += edit->fresh ? 0 : kBlockLogBytes;
   for (const GroupChange& change : changes_) {
     bytes += kEntryLogBytes;
     for (const GroupChange::Run& run : change.allocate) bytes += RunLogBytes(run);

@@ -12,7 +12,6 @@
 
 #include <array>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <vector>
 
@@ -21,6 +20,8 @@
 #include "fs/core/allocator.h"
 #include "fs/core/backing_ledger.h"
 #include "fs/core/blocks.h"
+#include "fs/core/edit_list.h"
+#include "fs/core/log_changes.h"
 
 namespace ingot {
 
@@ -105,11 +106,12 @@ class Transaction {
     media::Inode before;
     media::Inode after;
   };
+  // (What was before is on the medium still.)
   struct BlockEdit {
     LogicalPage page;
     bool fresh = false;
     BlockIdentity identity;
-    alignas(kCacheLineSize) std::array<std::byte, kPageSize> before;
+    ChangedWords changed;
     alignas(kCacheLineSize) std::array<std::byte, kPageSize> after;
   };
   struct Allocation {
@@ -122,7 +124,7 @@ class Transaction {
   Result<GroupChange*> ChangeOf(GroupIndex group);
   [[nodiscard]] InodeEdit* FindInode(InodeNumber inode);
   [[nodiscard]] BlockEdit* FindBlock(LogicalPage page);
-  void SealEdits();
+  Result<void> SealEdits();
   Result<void> WriteFresh();
   Result<void> LogEdits();
   Result<void> StageShared();
@@ -139,8 +141,8 @@ class Transaction {
   Lane lane_;
   bool has_unfenced_ = false;
   uint64_t data_log_bytes_ = 0;
-  absl::InlinedVector<std::unique_ptr<InodeEdit>, 4> inodes_;
-  absl::InlinedVector<std::unique_ptr<BlockEdit>, 4> blocks_;
+  EditList<InodeEdit, 3> inodes_;
+  EditList<BlockEdit, 2> blocks_;
   absl::InlinedVector<Allocation, 4> allocations_;
   absl::InlinedVector<LogicalPage, 1> new_inode_pages_;
   absl::InlinedVector<GroupChange, 2> changes_;

@@ -20,7 +20,7 @@ Result<void> Transaction::Commit() {
   // Groups that only a place was kept for need no lock.
   const auto is_empty = [](const GroupChange& change) { return change.empty(); };
   changes_.erase(std::remove_if(changes_.begin(), changes_.end(), is_empty), changes_.end());
-  SealEdits();
+  TRY(SealEdits());
   TRY(LogEdits());
   TRY(StageShared());
   // From here to Finish nothing may unwind: groups are locked, and soon the change is a fact. What
@@ -65,18 +65,18 @@ void Transaction::DistrustEdits() {
     device_.page_array().Get(page).flags.fetch_and(
         static_cast<uint8_t>(~(kPageVerified | kPageParsed)));
   };
-  for (const auto& edit : inodes_) {
+  for (InodeEdit* edit : inodes_) {
     DistrustInode(device_.page_array().Get(PageOf(edit->number)), SlotOf(edit->number));
   }
-  for (const auto& edit : blocks_) distrust(edit->page);
+  for (BlockEdit* edit : blocks_) distrust(edit->page);
   for (const GroupChange& change : changes_) {
     distrust(FirstPageOf(change.group) + media::kAllocatedBitmapPage);
     distrust(FirstPageOf(change.group) + media::kInodeBitmapPage);
   }
 }
 
-void Transaction::SealEdits() {
-  for (const auto& edit : inodes_) {
+Result<void> Transaction::SealEdits() {
+  for (InodeEdit* edit : inodes_) {
     if (edit->freed) {
       edit->after.magic = 0;
       edit->after.checksum = 0;
@@ -84,9 +84,19 @@ void Transaction::SealEdits() {
       SealInode(edit->after);
     }
   }
-  for (const auto& edit : blocks_) {
-    if (edit->fresh || edit->before != edit->after) SealBlock(edit->page, edit->after);
+  for (BlockEdit* edit : blocks_) {
+    if (edit->fresh) {
+      SealBlock(edit->page, edit->after);
+      continue;
+    }
+    // The owner's lock is held since the copy was made: the medium shows what was before.
+    const std::byte* before = device_.Pointer(OffsetOf(edit->page));
+    TRY(device_.ReadInPlace([&] { edit->changed = CompareWords(before, edit->after); }));
+    if (edit->changed.none()) continue;
+    SealBlock(edit->page, edit->after);
+    edit->changed.Set(offsetof(media::BlockHeader, checksum) / kWordSize);
   }
+  return {};
 }
 
 Result<void> Transaction::CommitStaged() {
@@ -101,11 +111,11 @@ Result<void> Transaction::WriteFresh() {
   for (const LogicalPage page : new_inode_pages_) {
     TRY(stream().ZeroUnfenced(Geometry::ToMedia(page), kPageSize));
   }
-  for (const auto& edit : blocks_) {
+  for (BlockEdit* edit : blocks_) {
     if (!edit->fresh) continue;
     TRY(stream().CopyUnfenced(Geometry::ToMedia(edit->page), edit->after));
   }
-  for (const auto& edit : inodes_) {
+  for (InodeEdit* edit : inodes_) {
     if (!edit->fresh || edit->freed) continue;
     const MediaOffset at = Geometry::ToMedia(AddressOf(edit->number));
     TRY(stream().CopyUnfenced(at + kWordSize, BytesOf(edit->after).subspan(kWordSize)));
@@ -119,7 +129,7 @@ Result<void> Transaction::WriteFresh() {
 }
 
 Result<void> Transaction::LogEdits() {
-  for (const auto& edit : inodes_) {
+  for (InodeEdit* edit : inodes_) {
     const MediaOffset at = Geometry::ToMedia(AddressOf(edit->number));
     if (edit->fresh && edit->freed) continue;
     if (edit->fresh || edit->freed) {
@@ -130,9 +140,9 @@ Result<void> Transaction::LogEdits() {
       TRY(LogChangedWords(lane_, at, BytesOf(edit->before), BytesOf(edit->after)));
     }
   }
-  for (const auto& edit : blocks_) {
+  for (BlockEdit* edit : blocks_) {
     if (edit->fresh) continue;
-    TRY(LogChangedWords(lane_, Geometry::ToMedia(edit->page), edit->before, edit->after));
+    TRY(LogWords(lane_, Geometry::ToMedia(edit->page), edit->after, edit->changed));
   }
   return {};
 }
@@ -160,7 +170,7 @@ void Transaction::NoteAllocation(const Allocation& allocation) {
 // What was written here is known to be good: its next reader need not look at the checksum. A slot
 // that is free is known to be nothing.
 void Transaction::NoteDescriptors() {
-  for (const auto& edit : inodes_) {
+  for (InodeEdit* edit : inodes_) {
     PageDescriptor& descriptor = device_.page_array().Get(PageOf(edit->number));
     if (edit->freed) {
       DistrustInode(descriptor, SlotOf(edit->number));
@@ -168,7 +178,7 @@ void Transaction::NoteDescriptors() {
       MarkInodeVerified(descriptor, SlotOf(edit->number));
     }
   }
-  for (const auto& edit : blocks_) {
+  for (BlockEdit* edit : blocks_) {
     PageDescriptor& descriptor = device_.page_array().Get(edit->page);
     descriptor.owner.store(edit->identity.owner.value, std::memory_order_relaxed);
     // Nearly always set already: a look is cheaper than a locked instruction.

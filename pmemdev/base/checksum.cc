@@ -16,12 +16,54 @@ namespace {
 
 constexpr size_t kFrontBytes = 64;
 
+// Polynomials modulo CRC32C's, bit 31 the coefficient of x^0.
+constexpr uint32_t kPolynomial = 0x82F63B78;
+constexpr uint32_t kOne = uint32_t{1} << 31;
+
+constexpr uint32_t TimesX(uint32_t a) {
+  return a >> 1 ^ (kPolynomial & -(a & 1));
+}
+
+constexpr uint32_t Multiply(uint32_t a, uint32_t b) {
+  uint32_t product = 0;
+  for (int i = 0; i < 32; ++i) {
+    product ^= b & -(a >> 31);
+    a <<= 1;
+    b = TimesX(b);
+  }
+  return product;
+}
+
+// What a line's contribution is multiplied by for the lines behind it: x^(8 * bytes).
+constexpr size_t kLinesPerPage = kPageSize / kCacheLineSize;
+constexpr std::array<uint32_t, kLinesPerPage> kLineFactors = [] {
+  uint32_t one_line = kOne;
+  for (size_t bit = 0; bit < 8 * kCacheLineSize; ++bit) one_line = TimesX(one_line);
+  std::array<uint32_t, kLinesPerPage> factors{};
+  uint32_t factor = kOne;
+  for (size_t line = kLinesPerPage; line-- > 0;) {
+    factors[line] = factor;
+    factor = Multiply(factor, one_line);
+  }
+  return factors;
+}();
+
 }  // namespace
 
 uint32_t Crc32c(std::span<const std::byte> bytes, uint32_t seed) {
   // crc32_iscsi only reads; its prototype lacks the const.
   auto* data = const_cast<unsigned char*>(reinterpret_cast<const unsigned char*>(bytes.data()));
   return ~crc32_iscsi(data, static_cast<int>(bytes.size()), ~seed);
+}
+
+uint32_t Crc32cOfChangedLine(uint32_t page_crc, size_t line,
+                             std::span<const std::byte, kCacheLineSize> before,
+                             std::span<const std::byte, kCacheLineSize> after) {
+  CHECK(line < kLinesPerPage, "line {}", line);
+  std::array<std::byte, kCacheLineSize> difference;
+  for (size_t i = 0; i < kCacheLineSize; ++i) difference[i] = before[i] ^ after[i];
+  // Without the inversions at both ends, which are in `page_crc` already.
+  return page_crc ^ Multiply(~Crc32c(difference, ~uint32_t{0}), kLineFactors[line]);
 }
 
 uint32_t BlockChecksum(std::span<const std::byte> block, size_t field_offset, uint64_t seed) {
