@@ -91,6 +91,10 @@ static_assert(kPagesPerGroup * sizeof(PageDescriptor) == media::kPageArraySize);
   return (descriptor.flags.load(std::memory_order_acquire) & (kPageVerified | kPagePoisoned)) ==
          kPageVerified;
 }
+[[nodiscard]] inline bool IsParsed(const PageDescriptor& descriptor) {
+  constexpr uint8_t kBoth = kPageVerified | kPageParsed;
+  return (descriptor.flags.load(std::memory_order_acquire) & (kBoth | kPagePoisoned)) == kBoth;
+}
 // What kPageVerified is to a block, to the inode in `slot` (0..7) of an inode page: this mount has
 // validated its checksum and keeps it true since. Marks are set and taken under the page's inode
 // lock, and only while the page holds inodes.

@@ -34,9 +34,10 @@ struct Guard {
 namespace internal {
 inline thread_local constinit Guard* current_guard = nullptr;
 }
-inline Guard*& CurrentGuard() { return internal::current_guard; }  // of this thread
-const std::byte* LastFaultAddress();    // of this thread
-bool LastFaultWasMachineCheck();        // of this thread: the hardware said so itself
+// All three are of this thread.
+inline Guard*& CurrentGuard() { return internal::current_guard; }
+const std::byte* LastFaultAddress();
+bool LastFaultWasMachineCheck();  // the hardware said so itself
 
 // Copies `size` bytes, of which either side may lie in a region. False: a fault; the destination
 // holds part of the bytes.

@@ -77,10 +77,29 @@ Result<Directory::Found> Directory::Find(Transaction& transaction, const media::
 Result<std::vector<DirectoryEntry>> Directory::Read(const media::Inode& directory, uint64_t after,
                                                     size_t max_entries) const {
   std::vector<DirectoryEntry> entries;
-  if (max_entries == 0 || after == kNoKey) return entries;
+  if (max_entries == 0) return entries;
+  TRY(Visit(directory, after, [&](const DirectoryEntryView& entry) {
+    entries.push_back({entry.key, entry.inode, entry.type, std::string(entry.name)});
+    return entries.size() < max_entries;
+  }));
+  return entries;
+}
+
+const char* Directory::CheckLeaf(LogicalPage page, const media::DirectoryLeaf& leaf,
+                                 uint64_t lowest_key) const {
+  PageDescriptor& descriptor = reader_.device().page_array().Get(page);
+  if (IsParsed(descriptor)) return leafs::CheckPlace(leaf, lowest_key);
+  const char* wrong = leafs::Check(leaf, lowest_key);
+  if (wrong == nullptr) descriptor.flags.fetch_or(kPageParsed, std::memory_order_release);
+  return wrong;
+}
+
+Result<void> Directory::Visit(const media::Inode& directory, uint64_t after,
+                              DirectoryVisitor visit) const {
+  if (after == kNoKey) return {};
   const BlockSource source(reader_, nullptr, directory);
   const std::optional<Tree::Covering> first = TRY(tree_.FindCovering(source, after + 1));
-  if (!first) return entries;
+  if (!first) return {};
   media::Record record = first->record;
   for (;;) {
     const LogicalPage page(record.value);
@@ -93,12 +112,12 @@ Result<std::vector<DirectoryEntry>> Directory::Read(const media::Inode& director
     const uint32_t count = leaf.header.count;
     for (uint32_t i = UpperBound(leaf.slots.data(), count, after, {}); i < count; ++i) {
       const media::DirectorySlot& slot = leaf.slots[i];
-      entries.push_back({slot.key, leafs::InodeOf(slot), leafs::TypeOf(slot),
-                         std::string(leafs::NameAt(leaf, i))});
-      if (entries.size() == max_entries) return entries;
+      if (!visit({slot.key, leafs::InodeOf(slot), leafs::TypeOf(slot), leafs::NameAt(leaf, i)})) {
+        return {};
+      }
     }
     const std::optional<media::Record> next = TRY(tree_.FindAtOrAfter(source, record.key + 1));
-    if (!next) return entries;
+    if (!next) return {};
     if (next->key <= record.key || next->key <= leaf.slots[count - 1].key) {
       return DamagedLeaf(directory, page.value, "out of order");
     }

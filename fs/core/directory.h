@@ -12,6 +12,8 @@
 #include <string_view>
 #include <vector>
 
+#include <absl/functional/function_ref.h>
+
 #include "fs/core/tree.h"
 
 namespace ingot {
@@ -22,6 +24,16 @@ struct DirectoryEntry {
   uint8_t type = 0;  // DT_* of <dirent.h>
   std::string name;
 };
+
+// The same while it is being listed: the name's bytes are gone when the visit is over.
+struct DirectoryEntryView {
+  uint64_t key;
+  InodeNumber inode;
+  uint8_t type;
+  std::string_view name;
+};
+// False: it wants no more.
+using DirectoryVisitor = absl::FunctionRef<bool(const DirectoryEntryView&)>;
 
 class Directory {
  public:
@@ -40,7 +52,9 @@ class Directory {
   // As the transaction's own edits have it.
   Result<Found> Find(Transaction& transaction, const media::Inode& directory,
                      std::string_view name) const;
-  // Entries with key > `after`, in key order, at most `max_entries`; fewer only at the end.
+  // Shows entries with key > `after`, in key order, to the end or until `visit` has enough.
+  Result<void> Visit(const media::Inode& directory, uint64_t after, DirectoryVisitor visit) const;
+  // At most `max_entries` of them; fewer only at the end.
   Result<std::vector<DirectoryEntry>> Read(const media::Inode& directory, uint64_t after,
                                            size_t max_entries) const;
 
@@ -62,6 +76,10 @@ class Directory {
   struct Located;  // where an entry is, or where its search ended
   Result<Located> Locate(const BlockSource& source, std::string_view name) const;
   Result<Found> FindIn(const BlockSource& source, std::string_view name) const;
+  // Null if a verified leaf's copy is sound, else what is wrong. What was in order once stays so in
+  // this mount, for all changes are made here: then only its place is looked at.
+  const char* CheckLeaf(LogicalPage page, const media::DirectoryLeaf& leaf,
+                        uint64_t lowest_key) const;
   // The transaction's copy, checked. `lowest_key`: the key of the leaf's record.
   Result<media::DirectoryLeaf*> EditLeaf(Transaction& transaction, const media::Inode& directory,
                                          const media::Record& record) const;

@@ -26,13 +26,9 @@ Result<media::DirectoryLeaf*> Directory::EditLeaf(Transaction& transaction,
   std::byte* bytes =
       TRY(transaction.EditBlock(page, IdentityOf(directory, BlockKind::kDirectoryLeaf)));
   auto* leaf = reinterpret_cast<media::DirectoryLeaf*>(bytes);
-  // Once a mount: what was in order stays so, for all changes are made here.
-  std::atomic<uint8_t>& flags = reader_.device().page_array().Get(page).flags;
-  const bool parsed = (flags.load(std::memory_order_acquire) & kPageParsed) != 0;
-  const char* wrong =
-      parsed ? leafs::CheckPlace(*leaf, record.key) : leafs::Check(*leaf, record.key);
-  if (wrong != nullptr) return DamagedLeaf(directory, page.value, wrong);
-  if (!parsed) flags.fetch_or(kPageParsed, std::memory_order_release);
+  if (const char* wrong = CheckLeaf(page, *leaf, record.key)) {
+    return DamagedLeaf(directory, page.value, wrong);
+  }
   return leaf;
 }
 

@@ -26,8 +26,8 @@ class EditList {
   EditList() = default;
   EditList(const EditList&) = delete;
 
-  // Owned by the list until Remove. An element made by Make but never added is forgotten by the
-  // next Make: code that can fail in between leaves nothing behind.
+  // The list owns it. One that is never added is forgotten by the next Make, so that code which
+  // fails in between leaves nothing behind.
   T* Make() {
     if (used_ < kInline) {
       spare_ = &inline_[used_];

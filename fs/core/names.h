@@ -71,7 +71,9 @@ class Names {
 
   Result<std::string> ReadLink(InodeNumber inode);
 
-  // Entries behind `cookie` ("." and ".." first, with cookies 1 and 2).
+  // Entries behind `cookie` ("." and ".." first, with cookies 1 and 2). Shown until `visit` has
+  // enough; under the directory's lock, so it may lock no inode.
+  Result<void> VisitDirectory(InodeNumber directory, uint64_t cookie, DirectoryVisitor visit);
   Result<std::vector<DirectoryEntry>> ReadDirectory(InodeNumber directory, uint64_t cookie,
                                                     size_t max_entries);
 

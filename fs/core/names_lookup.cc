@@ -109,23 +109,25 @@ Result<std::string> Names::ReadLink(InodeNumber number) {
   return target;
 }
 
-Result<std::vector<DirectoryEntry>> Names::ReadDirectory(InodeNumber number, uint64_t cookie,
-                                                         size_t max_entries) {
+Result<void> Names::VisitDirectory(InodeNumber number, uint64_t cookie, DirectoryVisitor visit) {
   const SharedInodeLock lock(core_.locks, number);
   const media::Inode directory = TRY(core_.reader.ReadInode(number));
   TRY(names::CheckDirectory(directory));
   if (directory.links == 0) return Failure(ENOENT);
+  if (cookie < kCookieOfDot && !visit({kCookieOfDot, number, DT_DIR, "."})) return {};
+  const InodeNumber parent(directory.parent);
+  if (cookie < kCookieOfDotDot && !visit({kCookieOfDotDot, parent, DT_DIR, ".."})) return {};
+  return core_.directories.Visit(directory, std::max(cookie, kCookieOfDotDot), visit);
+}
+
+Result<std::vector<DirectoryEntry>> Names::ReadDirectory(InodeNumber number, uint64_t cookie,
+                                                         size_t max_entries) {
   std::vector<DirectoryEntry> entries;
-  if (cookie < kCookieOfDot && entries.size() < max_entries) {
-    entries.push_back({kCookieOfDot, number, DT_DIR, "."});
-  }
-  if (cookie < kCookieOfDotDot && entries.size() < max_entries) {
-    entries.push_back({kCookieOfDotDot, InodeNumber(directory.parent), DT_DIR, ".."});
-  }
-  if (entries.size() == max_entries) return entries;
-  std::vector<DirectoryEntry> stored = TRY(core_.directories.Read(
-      directory, std::max(cookie, kCookieOfDotDot), max_entries - entries.size()));
-  std::move(stored.begin(), stored.end(), std::back_inserter(entries));
+  TRY(VisitDirectory(number, cookie, [&](const DirectoryEntryView& entry) {
+    if (entries.size() == max_entries) return false;
+    entries.push_back({entry.key, entry.inode, entry.type, std::string(entry.name)});
+    return entries.size() < max_entries;
+  }));
   return entries;
 }
 

@@ -5,72 +5,90 @@
 #include <dirent.h>
 #include <sys/stat.h>
 
+#include <array>
+#include <cstring>
+
 #include "fs/fuse/attribute_conversion.h"
 
 namespace ingot {
 namespace {
 
-// Of an entry with a name of one to eight bytes: 24 and 152 bytes of headers (fuse_dirent,
-// fuse_direntplus) and the name padded to 8.
-constexpr size_t kSmallestEntryBytes = 24 + 8;
-constexpr size_t kSmallestPlusEntryBytes = 152 + 8;
+// What libfuse puts in front of a name: fuse_direntplus.
+constexpr size_t kPlusHeaderBytes = 152;
+
+// libfuse wants a zero byte behind the name.
+using Name = std::array<char, media::kMaxNameLength + 1>;
+void CopyName(const char* from, size_t size_bytes, Name& to) {
+  std::memcpy(to.data(), from, size_bytes);
+  to[size_bytes] = '\0';
+}
+
+// All that is said of an inode that isn't counted: number and type.
+struct stat StatusOf(InodeNumber inode, uint8_t type) {
+  struct stat status {};
+  status.st_ino = inode.value;
+  status.st_mode = static_cast<mode_t>(DTTOIF(type));
+  return status;
+}
 
 }  // namespace
 
 DirectoryBuffer::DirectoryBuffer(Names& names, size_t size_bytes, bool plus)
-    : names_(names), plus_(plus), bytes_(size_bytes) {}
+    : names_(names),
+      plus_(plus),
+      size_bytes_(size_bytes),
+      bytes_(std::make_unique_for_overwrite<char[]>(size_bytes)) {}
 
 DirectoryBuffer::~DirectoryBuffer() {
   for (const InodeNumber inode : referenced_) names_.Forget(inode, 1);
 }
 
-size_t DirectoryBuffer::MaxEntries() const {
-  return bytes_.size() / (plus_ ? kSmallestPlusEntryBytes : kSmallestEntryBytes) + 1;
-}
-
-bool DirectoryBuffer::Add(const DirectoryEntry& entry) {
-  return plus_ ? AddPlus(entry) : AddPlain(entry);
-}
-
-bool DirectoryBuffer::AddPlain(const DirectoryEntry& entry) {
-  struct stat status {};
-  status.st_ino = entry.inode.value;
-  status.st_mode = static_cast<mode_t>(DTTOIF(entry.type));
-  const size_t size_bytes = fuse_add_direntry(nullptr, end(), room(), entry.name.c_str(), &status,
-                                              static_cast<off_t>(entry.key));
+bool DirectoryBuffer::Add(const DirectoryEntryView& entry) {
+  Name name;
+  CopyName(entry.name.data(), entry.name.size(), name);
+  char* to = bytes_.get() + used_;
+  const auto cookie = static_cast<off_t>(entry.key);
+  size_t size_bytes = 0;
+  if (plus_) {
+    fuse_entry_param description{};
+    description.attr = StatusOf(entry.inode, entry.type);
+    size_bytes = fuse_add_direntry_plus(nullptr, to, room(), name.data(), &description, cookie);
+  } else {
+    const struct stat status = StatusOf(entry.inode, entry.type);
+    size_bytes = fuse_add_direntry(nullptr, to, room(), name.data(), &status, cookie);
+  }
   if (size_bytes > room()) return false;
+  // Node 0 says nothing of the inode. Enough for "." and "..", which are never counted.
+  if (plus_ && entry.name != "." && entry.name != "..") {
+    described_.push_back(
+        {used_, entry.inode, entry.key, entry.type, static_cast<uint8_t>(entry.name.size())});
+  }
   used_ += size_bytes;
   return true;
 }
 
-bool DirectoryBuffer::AddPlus(const DirectoryEntry& entry) {
-  // Room first, so that no reference is taken in vain.
-  const size_t size_bytes =
-      fuse_add_direntry_plus(nullptr, nullptr, 0, entry.name.c_str(), nullptr, 0);
-  if (size_bytes > room()) return false;
-  const fuse_entry_param description = Describe(entry);
-  fuse_add_direntry_plus(nullptr, end(), room(), entry.name.c_str(), &description,
-                         static_cast<off_t>(entry.key));
-  used_ += size_bytes;
-  return true;
+void DirectoryBuffer::Describe() {
+  for (const Described& entry : described_) {
+    const fuse_entry_param description = AttributesOf(entry);
+    if (description.ino == 0) continue;
+    char* at = bytes_.get() + entry.place;
+    Name name;
+    CopyName(at + kPlusHeaderBytes, entry.name_bytes, name);
+    fuse_add_direntry_plus(nullptr, at, size_bytes_ - entry.place, name.data(), &description,
+                           static_cast<off_t>(entry.key));
+  }
 }
 
-fuse_entry_param DirectoryBuffer::Describe(const DirectoryEntry& entry) {
-  fuse_entry_param description{};
-  // Node 0 says nothing about the inode but number and type. Enough for "." and "..", which are
-  // never counted, and for an inode that can't be read: asking for it by name gives its error.
-  description.attr.st_ino = entry.inode.value;
-  description.attr.st_mode = static_cast<mode_t>(DTTOIF(entry.type));
-  if (entry.name == "." || entry.name == "..") return description;
+// Node 0 also for an inode that can't be read: asking for it by name gives its error.
+fuse_entry_param DirectoryBuffer::AttributesOf(const Described& entry) {
   // The entry can't have changed since it was read: the kernel holds the directory's lock during
   // READDIRPLUS, and all changes come through it. The type is compared all the same.
   referenced_.push_back(entry.inode);  // first, or a reference could be taken and not be noted
-  const auto attributes =
-      NoThrow([&] { return names_.LookupByNumber(entry.inode, std::nullopt); });
+  const auto attributes = NoThrow([&] { return names_.LookupByNumber(entry.inode, std::nullopt); });
   if (attributes && IFTODT(attributes->mode) == entry.type) return ToEntry(*attributes);
   if (attributes) names_.Forget(entry.inode, 1);
   referenced_.pop_back();
-  return description;
+  return {};
 }
 
 }  // namespace ingot

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The reply to READDIR or READDIRPLUS, filled entry by entry up to the size that was asked for.
 //
-// With READDIRPLUS it holds a lookup reference on each inode in it, until the kernel has taken
-// the reply. Lives for one request, on one thread.
+// Entries go straight from the directory's leaf into the reply, under the directory's lock, where
+// no other inode may be locked: so READDIRPLUS's attributes come in a second step. It then holds a
+// lookup reference on each inode in it, until the kernel has taken the reply. Lives for one
+// request, on one thread.
 #pragma once
 
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -21,25 +24,32 @@ class DirectoryBuffer {
   ~DirectoryBuffer();
   DirectoryBuffer(const DirectoryBuffer&) = delete;
 
-  // False: no room.
-  bool Add(const DirectoryEntry& entry);
+  // False: no room. Takes no lock.
+  bool Add(const DirectoryEntryView& entry);
+  // READDIRPLUS: puts the attributes in, and takes the references. No lock is held.
+  void Describe();
   [[nodiscard]] std::span<const std::byte> bytes() const {
-    return std::as_bytes(std::span(bytes_)).first(used_);
+    return std::as_bytes(std::span(bytes_.get(), used_));
   }
-  [[nodiscard]] size_t MaxEntries() const;
   void HandOver() { referenced_.clear(); }
 
  private:
-  bool AddPlain(const DirectoryEntry& entry);
-  bool AddPlus(const DirectoryEntry& entry);
-  fuse_entry_param Describe(const DirectoryEntry& entry);
-  [[nodiscard]] char* end() { return bytes_.data() + used_; }
-  [[nodiscard]] size_t room() const { return bytes_.size() - used_; }
+  struct Described {  // one that gets attributes
+    size_t place;
+    InodeNumber inode;
+    uint64_t key;
+    uint8_t type;
+    uint8_t name_bytes;
+  };
+  fuse_entry_param AttributesOf(const Described& entry);
+  [[nodiscard]] size_t room() const { return size_bytes_ - used_; }
 
   Names& names_;
   const bool plus_;
-  std::vector<char> bytes_;
+  const size_t size_bytes_;
+  std::unique_ptr<char[]> bytes_;
   size_t used_ = 0;
+  std::vector<Described> described_;
   std::vector<InodeNumber> referenced_;
 };
 

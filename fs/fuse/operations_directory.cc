@@ -13,11 +13,9 @@ Result<void> List(Request& request, InodeNumber directory, size_t size_bytes, of
                   bool plus) {
   Names& names = request.volume().names();
   DirectoryBuffer buffer(names, size_bytes, plus);
-  const auto entries =
-      TRY(names.ReadDirectory(directory, static_cast<uint64_t>(cookie), buffer.MaxEntries()));
-  for (const DirectoryEntry& entry : entries) {
-    if (!buffer.Add(entry)) break;
-  }
+  TRY(names.VisitDirectory(directory, static_cast<uint64_t>(cookie),
+                           [&](const DirectoryEntryView& entry) { return buffer.Add(entry); }));
+  buffer.Describe();
   const bool first = cookie == 0;
   if (request.Bytes(buffer.bytes()) == 0) buffer.HandOver();
   // Once a listing is enough: the kernel rereads what it keeps without asking.
