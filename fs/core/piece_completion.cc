@@ -148,11 +148,14 @@ Result<bool> PieceCompletion::Work(const std::function<bool()>& may_go_on) {
       held.push_back({from.inode, from.use, from.attempts + 1});
     }
     if (progress || progress.error_code() == ESTALE) continue;
-    if (progress.error_code() == EOPNOTSUPP) is_useful_.store(false);
+    if (progress.error_code() == EOPNOTSUPP) {
+      is_useful_.store(false);
+      break;
+    }
     log::Info("event=pieces_not_completed inode={} error={} reason=\"{}\"", from.inode.value,
               ErrnoName(progress.error().code), progress.error().context);
   }
-  const bool has_more = may && !IsIdle();
+  const bool has_more = may && is_useful_.load() && !IsIdle();
   for (const Waiting& waiting : held) Queue(waiting);
   return has_more;
 }

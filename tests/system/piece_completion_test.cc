@@ -143,6 +143,26 @@ TEST_F(Completion, AnErrorOfTheHostLeavesTheFileAsOldAsItWas) {
   EXPECT_EQ(Close(inode), 1U);
 }
 
+// tmpfs tells nothing, and has no such pieces. It is asked once.
+class OnTmpfs : public DirectoryPoolFixture {};
+
+TEST_F(OnTmpfs, NothingIsLeftToBeDone) {
+  PieceCompletion completion(core());
+  std::vector<InodeNumber> inodes;
+  for (const char* name : {"one", "two", "three"}) {
+    inodes.push_back(MakeBacked(name));
+    EXPECT_TRUE(data().Truncate(inodes.back(), 3 * kHugePageSize, false));
+    names().Release(inodes.back());
+  }
+  for (int i = 0; i < 2; ++i) {
+    for (const InodeNumber inode : inodes) completion.NoteClosed(inode, {});
+    const Result<bool> more = completion.Work([] { return true; });
+    ASSERT_OK(more);
+    EXPECT_FALSE(*more);
+  }
+  EXPECT_EQ(completion.completed(), 0U);
+}
+
 // A pool whose files are mapped directly by their own flag, which ext4 keeps without DAX as well.
 class Forgetting : public Completion {
  protected:
