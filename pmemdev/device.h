@@ -106,6 +106,10 @@ class Device {
   [[nodiscard]] std::vector<PoisonedPage> poisoned_pages() const;
   // Media errors in the logical space; none is left out.
   [[nodiscard]] const BadPages& bad_pages() const { return bad_pages_; }
+  // It faulted in this mount, whether its descriptor could be told or not.
+  [[nodiscard]] bool IsBad(LogicalPage page) const {
+    return bad_pages_.any() && bad_pages_.CountIn(page, 1) != 0;
+  }
 
   // False if mapped read-only, and after a failed msync, a lost host or a lane that could not be
   // completed; `reason` says which.

@@ -264,7 +264,7 @@ Result<const uint64_t*> Allocator::Bitmap(const GroupState& state, GroupIndex gr
   if (behind.count != 0 && !(is_allocated ? AllSet(copy, behind) : AllClear(copy, behind))) {
     return Failure(EUCLEAN, fmt::format("group {}: bitmap behind the group's end", group.value));
   }
-  descriptor.flags.fetch_or(kPageVerified, std::memory_order_release);
+  if (!device_.IsBad(at)) descriptor.flags.fetch_or(kPageVerified, std::memory_order_release);
   return words;
 }
 

@@ -133,7 +133,7 @@ bool BlockReader::IsInodeKnown(InodeNumber inode) const {
 void BlockReader::RememberInode(InodeNumber inode) const {
   if (inode_pages_ == nullptr) return;
   PageDescriptor& descriptor = device_.page_array().Get(PageOf(inode));
-  if (IsInodeVerified(descriptor, SlotOf(inode))) return;
+  if (IsInodeVerified(descriptor, SlotOf(inode)) || device_.IsBad(PageOf(inode))) return;
   const Result<bool> holds_inodes = inode_pages_->IsInodePage(PageOf(inode));
   if (holds_inodes && *holds_inodes) MarkInodeVerified(descriptor, SlotOf(inode));
 }
@@ -211,7 +211,7 @@ Result<const std::byte*> BlockReader::Verified(LogicalPage page,
     TRY(Copy(page, identity, copy));
     descriptor.owner.store(identity.owner.value, std::memory_order_relaxed);
     descriptor.state.store(PageState::kMetadata, std::memory_order_relaxed);
-    descriptor.flags.fetch_or(kPageVerified, std::memory_order_release);
+    if (!device_.IsBad(page)) descriptor.flags.fetch_or(kPageVerified, std::memory_order_release);
   }
   return device_.Pointer(OffsetOf(page));
 }

@@ -74,7 +74,7 @@ Result<uint64_t> FileData::CopyStep(InodeNumber from, uint64_t from_offset, Inod
 
 Result<uint64_t> FileData::WriteCopied(InodeNumber to, uint64_t offset,
                                        std::span<const std::byte> bytes) {
-  const media::Inode target = TRY(core_.reader.ReadInode(to));
+  const media::Inode target = TRY(core_.reader.ReadInodeAnew(to));
   const Change change{.number = to, .drop_capability = HasFileCapability(target)};
   return WriteLocked(change, target, offset, bytes);
 }
@@ -86,7 +86,7 @@ Result<uint64_t> FileData::CopyFromBacked(const media::Inode& source, uint64_t f
   const backed::Part part = TRY(backed::FirstPart(*file, from_offset, from_offset + size_bytes));
   if (part.is_hole) return CopyHole(to, to_offset, part.size_bytes);
   size_bytes = std::min(part.size_bytes, kBufferSize);
-  media::Inode target = TRY(core_.reader.ReadInode(to));
+  media::Inode target = TRY(core_.reader.ReadInodeAnew(to));
   if (TryPromote(to, target, to_offset + size_bytes)) target = TRY(core_.reader.ReadInode(to));
   if (target.body_form == media::BodyForm::kBacked) {
     const Change change{.number = to, .drop_capability = HasFileCapability(target)};
@@ -107,7 +107,7 @@ Result<uint64_t> FileData::CopyFromBacked(const media::Inode& source, uint64_t f
 // Zeros come to [offset, offset + size): nothing is allocated for them, what is there goes. Returns
 // how many: what is inside of the file, or else what extends it, so that each is done or not done.
 Result<uint64_t> FileData::CopyHole(InodeNumber to, uint64_t offset, uint64_t size_bytes) {
-  const media::Inode target = TRY(core_.reader.ReadInode(to));
+  const media::Inode target = TRY(core_.reader.ReadInodeAnew(to));
   if (target.body_form == media::BodyForm::kBacked) {
     const auto file = TRY(core_.FileOf(target));
     const auto size = static_cast<uint64_t>(TRY(file->Stat()).st_size);

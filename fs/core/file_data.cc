@@ -37,7 +37,8 @@ void FileData::Closed(InodeNumber number) {
 
 Result<std::shared_ptr<BackingFile>> FileData::BackingFileOf(InodeNumber number) {
   const SharedInodeLock lock(core_.locks, number);
-  const media::Inode inode = TRY(core_.reader.ReadInodeHead(number));
+  // What is written to it goes by its number.
+  const media::Inode inode = TRY(core_.reader.ReadInodeAnew(number));
   if (inode.body_form != media::BodyForm::kBacked) return Failure(EINVAL, "not a backed file");
   return core_.FileOf(inode);
 }
@@ -52,7 +53,8 @@ Result<void> FileData::Sync(InodeNumber number, bool data_only) {
 
 Result<media::Inode> FileData::OpenForChange(InodeNumber number, bool allow_append_only) {
   TRY(core_.CheckWritable());
-  Result<media::Inode> inode = core_.reader.ReadInode(number);
+  // Data goes in place by what it says.
+  Result<media::Inode> inode = core_.reader.ReadInodeAnew(number);
   if (!inode) return inode;
   TRY(CheckRegular(*inode));
   if ((inode->flags & media::kInodeImmutable) != 0) return Failure(EPERM);

@@ -185,7 +185,7 @@ Result<Attributes> Names::CreateUnnamed(InodeNumber parent, const NewNode& node,
   std::optional<BackingFiles::Spare> spare = SpareFor(parent, "", node);
   ExclusiveInodeLocks locks(core_.locks, parent);
   Transaction transaction(*core_.allocator, core_.reader);
-  const media::Inode directory = TRY(core_.reader.ReadInode(parent));
+  const media::Inode directory = TRY(core_.reader.ReadInodeAnew(parent));  // for what it hands down
   TRY(names::CheckMayAdd(directory));
   media::Inode* inode = TRY(core_.inodes.Allocate(transaction, locks, parent));
   const InodeNumber number(inode->number);

@@ -3,6 +3,7 @@
 #include "fs/fuse/directory_buffer.h"
 
 #include <dirent.h>
+#include <linux/fuse.h>
 #include <sys/stat.h>
 
 #include <array>
@@ -14,7 +15,7 @@ namespace ingot {
 namespace {
 
 // What libfuse puts in front of a name: fuse_direntplus.
-constexpr size_t kPlusHeaderBytes = 152;
+constexpr size_t kPlusHeaderBytes = FUSE_NAME_OFFSET_DIRENTPLUS;
 
 // libfuse wants a zero byte behind the name.
 using Name = std::array<char, media::kMaxNameLength + 1>;
@@ -60,8 +61,9 @@ bool DirectoryBuffer::Add(const DirectoryEntryView& entry) {
   if (size_bytes > room()) return false;
   // Node 0 says nothing of the inode. Enough for "." and "..", which are never counted.
   if (plus_ && entry.name != "." && entry.name != "..") {
-    described_.push_back(
-        {used_, entry.inode, entry.key, entry.type, static_cast<uint8_t>(entry.name.size())});
+    // (What libfuse has put there: a damaged name may hold a zero byte.)
+    const auto name_bytes = static_cast<uint8_t>(std::strlen(name.data()));
+    described_.push_back({used_, entry.inode, entry.key, entry.type, name_bytes});
   }
   used_ += size_bytes;
   return true;

@@ -104,6 +104,49 @@ TEST_F(VerifiedInodesTest, NoChangeSealsDamageIn) {
   }
 }
 
+// Bytes that are written in place, without a change of the inode, go where it says.
+TEST_F(VerifiedInodesTest, NoDataGoesByADamagedInode) {
+  const InodeNumber file = MakeFile(kRoot, "file");
+  const std::string text(3 * kPageSize, 'x');
+  WriteAll(file, text);
+  const auto overwrite = [&] {
+    return data().Write(file, kPageSize, std::as_bytes(std::span(text)).first(100), {});
+  };
+  ASSERT_OK(overwrite());
+  ASSERT_TRUE(IsMarked(file));
+  const size_t start = offsetof(media::Inode, tail) + offsetof(media::Record, value);
+  Damage(file, start);
+  EXPECT_ERROR(EUCLEAN, overwrite());
+  const InodeNumber source = MakeFile(kRoot, "source");
+  WriteAll(source, text);
+  EXPECT_ERROR(EUCLEAN, data().CopyRange(source, 0, file, 0, 100));
+  Damage(file, start);
+  ASSERT_OK(overwrite());
+}
+
+// A new inode takes over what its directory says.
+TEST_F(VerifiedInodesTest, NothingIsHandedDownByADamagedDirectory) {
+  const InodeNumber directory = MakeDirectory(kRoot, "directory");
+  NewNode node;
+  node.mode = S_IFREG | 0644;
+  Damage(directory, kHead);
+  EXPECT_ERROR(EUCLEAN, names().CreateUnnamed(directory, node, kOwner));
+  Damage(directory, kHead);
+}
+
+// What a change doesn't touch of a bitmap's page is not vouched for by its new checksum.
+TEST_F(VerifiedInodesTest, NoAllocationSealsDamageOfTheBitmapIn) {
+  const InodeNumber file = MakeFile(kRoot, "file");
+  const InodeNumber other = MakeFile(kRoot, "other");
+  std::byte* const bitmap = At(ingot::OffsetOf(LogicalPage(media::kAllocatedBitmapPage)));
+  constexpr size_t kFarAway = 10'000 / 8;  // from the pages that come next
+  bitmap[kFarAway] ^= std::byte{0x10};
+  WriteAll(file, std::string(3 * kPageSize, 'x'));
+  Reopen();
+  const std::vector<std::byte> more(5 * kPageSize);
+  EXPECT_FALSE(data().Write(other, 0, more, {})) << "the only group is not to be believed";
+}
+
 // What other code relies on is looked at whatever the mark says.
 TEST_F(VerifiedInodesTest, FieldsOutOfRangeAreRefusedInMarkedSlots) {
   const InodeNumber file = MakeFile(kRoot, "file");
@@ -195,6 +238,19 @@ TEST_F(VerifiedInodesTest, APageThatFaultedIsLookedAtEachTime) {
   EXPECT_ERROR(EUCLEAN, core().reader.ReadInode(file));
   EXPECT_ERROR(EUCLEAN, core().reader.ReadInodeHead(file));
   EXPECT_ERROR(EUCLEAN, names().Lookup(kRoot, "file"));
+}
+
+// There is no descriptor yet that could say so.
+TEST_F(VerifiedInodesTest, APageThatFaultsFirstIsLookedAtEachTime) {
+  const InodeNumber file = MakeFile(kRoot, "file");
+  const InodeNumber neighbour = MakeFile(kRoot, "neighbour");
+  ASSERT_EQ(PageOf(file), PageOf(neighbour));
+  Reopen();
+  (void)volume().device().ReportFault(At(AddressOf(neighbour)));
+  ASSERT_OK(core().reader.ReadInode(file));
+  EXPECT_FALSE(IsMarked(file));
+  Damage(file, kTail);
+  EXPECT_ERROR(EUCLEAN, core().reader.ReadInode(file));
 }
 
 TEST_F(VerifiedInodesTest, ABlockThatFaultedIsLookedAtEachTime) {

@@ -224,7 +224,7 @@ TEST_F(ReferencesAtTheEdge, AreGivenBackWhereverMemoryRunsOut) {
     memory.reset();
     if (HasFailure() || !has_failed) break;
   }
-  EXPECT_GT(errors, 30u);
+  EXPECT_GT(errors, 10u) << "no memory was missed";
   const std::atomic<bool> stop{false};
   ASSERT_OK(volume_->orphans().Recover(stop));
   EXPECT_FSCK_CLEAN(volume_->device());
