@@ -18,7 +18,7 @@ constexpr uint32_t kRootMode = S_IFDIR | 0755;
 
 Result<void> ValidateRoot(const BlockReader& reader) {
   constexpr const char* kHint = "root directory is damaged. Hint: run fsck.ingot";
-  const Result<media::Inode> root = reader.ReadInode(Volume::kRoot);
+  const Result<media::Inode> root = reader.ReadInodeAnew(Volume::kRoot);
   if (!root) {
     if (root.error_code() == ESTALE) return Failure(EUCLEAN, kHint);
     return Failure(root.error_code(), root.error().context + ": " + kHint);
