@@ -223,8 +223,9 @@ test_introspection() {
     "$ingot" status --json "$mnt/dir" | jq -e '.mounted and .space.free_bytes > 0' >/dev/null ||
         fail "status of a directory inside the mount"
     "$ingot" status --json "$mnt" |
-        jq -e '.persist.bytes >= 8388608 and .persist.fences > 3 and .mount.user_us > 0' \
-            >/dev/null || fail "status: what went to the medium"
+        jq -e '.persist.bytes >= 8388608 and .persist.fences > 3 and
+            .mount.user_us + .mount.system_us > 0' >/dev/null ||
+        fail "status: what went to the medium"
     "$ingot" status --json | jq -e 'length >= 1' >/dev/null || fail "status of all mounts"
     expect 0 '' "$ingot" umount "$mnt"
     "$ingot" status --json "$pool" | jq -e '.mounted == false' >/dev/null || fail "unmounted status"
