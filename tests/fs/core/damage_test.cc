@@ -23,20 +23,6 @@ class DamageTest : public FileDataFixture {
   media::Inode& Raw(InodeNumber inode) {
     return *reinterpret_cast<media::Inode*>(At(LogicalOffset(inode.value * media::kInodeSize)));
   }
-  void OpenInDram(uint64_t budget_bytes) {
-    const int fd = fcntl(volume_->device().mapping().fd(), F_DUPFD_CLOEXEC, 0);
-    volume_.reset();
-    auto mapping = Mapping::FromDescriptor(fd, TestMappingOptions());
-    ASSERT_OK(mapping);
-    DeviceOptions options;
-    options.page_array = PageArrayChoice::kDram;
-    options.page_array_budget_bytes = budget_bytes;
-    auto device = Device::Open(std::move(*mapping), options);
-    ASSERT_OK(device);
-    auto volume = Volume::Open(std::move(*device), {});
-    ASSERT_OK(volume);
-    volume_ = std::move(*volume);
-  }
 };
 
 // The page array forgets under its budget what only saves time, never that the kernel holds a file.

@@ -85,6 +85,22 @@ class FileDataFixture : public VolumeFixture {
  protected:
   static constexpr uint64_t kMiB = 1 << 20;
 
+  // A killed daemon; the next one has its page array in memory.
+  void OpenInDram(uint64_t budget_bytes) {
+    const int fd = fcntl(volume_->device().mapping().fd(), F_DUPFD_CLOEXEC, 0);
+    volume_.reset();
+    auto mapping = Mapping::FromDescriptor(fd, TestMappingOptions());
+    ASSERT_OK(mapping);
+    DeviceOptions options;
+    options.page_array = PageArrayChoice::kDram;
+    options.page_array_budget_bytes = budget_bytes;
+    auto device = Device::Open(std::move(*mapping), options);
+    ASSERT_OK(device);
+    auto volume = Volume::Open(std::move(*device), {});
+    ASSERT_OK(volume);
+    volume_ = std::move(*volume);
+  }
+
   Result<uint64_t> Write(InodeNumber inode, uint64_t offset, std::span<const std::byte> from) {
     return data().Write(inode, offset, from, FileData::WriteOptions{});
   }

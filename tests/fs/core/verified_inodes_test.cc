@@ -269,16 +269,7 @@ TEST_F(VerifiedInodesTest, ABlockThatFaultedIsLookedAtEachTime) {
 
 TEST_F(VerifiedInodesTest, TrimForgets) {
   const InodeNumber file = MakeForgotten(kRoot, "file", S_IFREG | 0644);
-  const int fd = fcntl(volume_->device().mapping().fd(), F_DUPFD_CLOEXEC, 0);
-  volume_.reset();
-  auto mapping = Mapping::FromDescriptor(fd, TestMappingOptions());
-  ASSERT_OK(mapping);
-  DeviceOptions options;
-  options.page_array = PageArrayChoice::kDram;
-  options.page_array_budget_bytes = 0;
-  auto device = Device::Open(std::move(*mapping), options);
-  ASSERT_OK(device);
-  volume_ = std::move(*Volume::Open(std::move(*device), {}));
+  OpenInDram(0);
   ASSERT_OK(core().reader.ReadInode(file));
   ASSERT_TRUE(IsMarked(file));
   volume().device().page_array().Trim();
