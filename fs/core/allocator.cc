@@ -96,7 +96,7 @@ Result<std::unique_ptr<Allocator>> Allocator::Open(Device& device) {
     MutexLock lock(state.mutex);
     state.uninitialised = fresh;
     state.free_pages = entry->free_pages;
-    state.free_huge_mask = entry->free_huge_mask;
+    allocator->SetHugeMask(state, entry->free_huge_mask);
     state.orphans = entry->orphans;
     state.free_inode_slots = fresh ? FreshInodeSlots(group) : entry->free_inode_slots;
     allocator->unclaimed_pages_ += entry->free_pages;
@@ -141,6 +141,7 @@ SpaceCounts Allocator::Count() {
   if (device_.bad_pages().any()) NoticeBadPages();
   SpaceCounts counts;
   counts.total_pages = total_pages_;
+  counts.free_huge_pages = static_cast<uint64_t>(std::max<int64_t>(free_huge_pages_.load(), 0));
   const int64_t free = unclaimed_pages_.load() + claimed_pages_.load();
   counts.free_pages = static_cast<uint64_t>(std::max<int64_t>(free, 0));
   counts.bad_pages = static_cast<uint64_t>(std::max<int64_t>(bad_pages_.load(), 0));
@@ -150,7 +151,6 @@ SpaceCounts Allocator::Count() {
     counts.free_inode_slots += state.free_inode_slots.load(std::memory_order_relaxed);
     counts.orphans += state.orphans.load(std::memory_order_relaxed);
     const uint64_t whole = std::atomic_ref(HugeMaskUnlocked(state)).load(std::memory_order_relaxed);
-    counts.free_huge_pages += static_cast<uint64_t>(std::popcount(whole));
     if (state.uninitialised.load(std::memory_order_relaxed)) continue;
     // A huge page that is in use in part is the host's gift; of a whole one it has to be known.
     const uint64_t ready =
@@ -213,6 +213,12 @@ void Allocator::CountFree(GroupState& state, GroupIndex group, PageRun run) {
   UpdateHugeMask(state, group, run);
 }
 
+// Read without the lock by Count().
+void Allocator::SetHugeMask(GroupState& state, uint64_t mask) {
+  free_huge_pages_ += std::popcount(mask) - std::popcount(state.free_huge_mask);
+  std::atomic_ref(state.free_huge_mask).store(mask, std::memory_order_relaxed);
+}
+
 void Allocator::UpdateHugeMask(GroupState& state, GroupIndex group, PageRun run) {
   // Claims are given back by destructors, and what was committed must be counted: no unwinding.
   const auto words = NoThrow([&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
@@ -233,8 +239,8 @@ void Allocator::UpdateHugeMask(GroupState& state, GroupIndex group, PageRun run)
       if (!read) free = false;
     }
     const uint64_t bit = uint64_t{1} << huge;
-    std::atomic_ref mask(state.free_huge_mask);
-    mask.store(free ? mask.load() | bit : mask.load() & ~bit, std::memory_order_relaxed);
+    const uint64_t mask = state.free_huge_mask;
+    SetHugeMask(state, free ? mask | bit : mask & ~bit);
     if (!free) continue;
     with_huge_.Set(group);
     if (free) releasable_.Set(group);

@@ -60,6 +60,7 @@ struct ClaimRequest {
   LogicalPage goal{};  // best place: the page after the file's last, or any page of its group
   ClaimPurpose purpose = ClaimPurpose::kData;
   bool whole_huge = false;    // exactly one whole, aligned huge page, or ENOSPC
+  bool only_fragments = false;  // of broken huge pages, or ENOSPC
   bool exact = false;         // all `pages` in one run, or ENOSPC
   bool from_reserve = false;  // may use the reserve that keeps unlink, truncate and punch working
 };
@@ -110,6 +111,11 @@ class Allocator {
   Result<Claim> Take(const ClaimRequest& request);
 
   [[nodiscard]] SpaceCounts Count();
+  // More than an eighth of what is free lies in broken huge pages: time to fill those.
+  [[nodiscard]] bool IsShortOfHugePages() const {
+    return free_huge_pages_.load(std::memory_order_relaxed) * int64_t{kPagesPerHugePage} * 8 <
+           unclaimed_pages_.load(std::memory_order_relaxed) * 7;
+  }
   [[nodiscard]] uint64_t damaged_groups() const;
   // Called without locks when space runs out; frees volatile claims; returns true if it freed any.
   void set_reclaimer(std::function<bool()> reclaimer) { reclaimer_ = std::move(reclaimer); }
@@ -215,6 +221,7 @@ class Allocator {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(state.mutex);
   void UpdateHugeMask(GroupState& state, GroupIndex group, PageRun run)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(state.mutex);
+  void SetHugeMask(GroupState& state, uint64_t mask) ABSL_EXCLUSIVE_LOCKS_REQUIRED(state.mutex);
   void Unclaim(ClaimNode* node);
   void UnlinkLocked(ClaimNode* node);
   // Pages that went bad while they were nobody's are counted as such from now on.
@@ -237,6 +244,7 @@ class Allocator {
   GroupSummary with_huge_;   // groups that may have an unclaimed whole huge page
   FragmentSummary with_fragments_;
   std::atomic<int64_t> unclaimed_pages_{0};
+  std::atomic<int64_t> free_huge_pages_{0};  // bits in the groups' free_huge_mask
   std::atomic<int64_t> claimed_pages_{0};
   std::atomic<int64_t> bad_pages_{0};
   std::atomic<uint64_t> noticed_bad_pages_{0};  // of the device's, so many have been looked at

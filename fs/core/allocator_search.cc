@@ -60,8 +60,10 @@ Result<Claim> Allocator::Take(const ClaimRequest& request) {
   constexpr int kReclaims = 2;
   for (int attempt = 0;; ++attempt) {
     Result<Claim> claim = TakeOnce(request);
-    // Appenders' claims are fragments: giving them up would not make a huge page whole.
-    if (claim || claim.error().code != ENOSPC || request.whole_huge) return claim;
+    // Appenders' claims are fragments: giving them up would not make a huge page whole. And what
+    // may as well stay where it is takes nobody's.
+    const bool is_place = request.whole_huge || request.only_fragments;
+    if (claim || claim.error().code != ENOSPC || is_place) return claim;
     if (attempt < kReclaims && reclaimer_ && reclaimer_()) continue;
     return request.from_reserve ? TakeFromHostReserve(request) : std::move(claim);
   }
@@ -149,6 +151,7 @@ Result<Claim> Allocator::TakeRun(const ClaimRequest& request) {
   uint32_t host_refusals = 0;
   for (const Effort effort : {kHome, kFragments, kNewHugePage, kAnything}) {
     if (effort == kHome && request.purpose == ClaimPurpose::kData) continue;
+    if (request.only_fragments && effort != kFragments) continue;
     const uint32_t fragment_pages = FragmentPages(request);
     uint32_t left = effort == kHome        ? kNearbyGroups
                     : effort == kFragments ? kFragmentGroups
@@ -260,8 +263,7 @@ void Allocator::TakeBadPages(GroupState& state, GroupIndex group, PageBitmap& ta
         SetRun(taken, {at, 1});
         ++bad;
       });
-  std::atomic_ref mask(state.free_huge_mask);
-  mask.store(mask.load() & ~broken, std::memory_order_relaxed);
+  SetHugeMask(state, state.free_huge_mask & ~broken);
   // Most were known when they became free, and left out of the counts there; the others are now.
   if (bad == state.bad_pages) return;
   const uint32_t more = bad - state.bad_pages;  // modulo 2^32: less of them, had a count been wrong
@@ -340,9 +342,8 @@ Result<Claim> Allocator::MakeClaim(GroupState& state, GroupIndex group, PageRun 
   }
   auto* node = new ClaimNode{.group = group, .run = run};  // the last that can fail
   for (uint32_t huge = run.first / kRunPages; huge <= last; ++huge) {
-    std::atomic_ref mask(state.free_huge_mask);
-    const bool was_whole = (mask.load() >> huge & 1) != 0;
-    mask.store(mask.load() & ~(uint64_t{1} << huge), std::memory_order_relaxed);
+    const bool was_whole = (state.free_huge_mask >> huge & 1) != 0;
+    SetHugeMask(state, state.free_huge_mask & ~(uint64_t{1} << huge));
     if (was_whole && run.count < kRunPages) with_fragments_.Set(group);
   }
   state.Link(node);

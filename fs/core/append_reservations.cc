@@ -41,6 +41,15 @@ void AppendReservations::Put(InodeNumber inode, FilePage page, Claim claim) {
   });
 }
 
+bool AppendReservations::Has(InodeNumber inode) {
+  Shard& shard = ShardOf(inode);
+  MutexLock lock(shard.mutex);
+  for (const Entries::iterator entry : BucketOf(shard, inode)) {
+    if (entry->inode == inode) return true;
+  }
+  return false;
+}
+
 void AppendReservations::Unlink(Shard& shard, Entries::iterator entry, Entries& dropped) {
   Bucket& bucket = BucketOf(shard, entry->inode);
   bucket.erase(std::find(bucket.begin(), bucket.end(), entry));

@@ -28,6 +28,7 @@ class AppendReservations {
   [[nodiscard]] Claim Take(InodeNumber inode, FilePage page, uint64_t pages);
   // Keeps `claim` for the file's pages from `page` on. Without memory for that it is given back.
   void Put(InodeNumber inode, FilePage page, Claim claim);
+  [[nodiscard]] bool Has(InodeNumber inode);
   // Gives back what is reserved for the file.
   void Drop(InodeNumber inode);
   // Gives back everything; true if there was anything. Before ENOSPC.

@@ -9,7 +9,9 @@
 // (an appender) or the first window is such a one (a large file written in several places); or when
 // it is filled whole. The decision looks at the first 2 MiB, not at the size, so that a sparse
 // file's islands stay small. The unused rest stays claimed for the file in AppendReservations. No
-// whole huge page to be had: small runs. Thread-safe; callers hold the inode lock exclusively.
+// whole huge page to be had: small runs. When whole huge pages are short, the last window of a file
+// that is closed moves into fragments, and back into one when it is filled up. Thread-safe; callers
+// hold the inode lock exclusively.
 #pragma once
 
 #include "fs/core/append_reservations.h"
@@ -29,10 +31,19 @@ class DataPlacement {
   Result<Claim> ClaimFor(Transaction& transaction, const media::Inode& inode,
                          const media::Inode& before, FilePage page, uint64_t pages, bool appending);
 
-  // Before [first, end) is filled: moves the first window into a whole huge page if this is what
-  // makes it large. True if something was committed: copies of the inode are stale then. Never an
+  // Before [first, end) is filled: moves what the window of `first` holds into a whole huge page,
+  // if it is the first window and this is what makes it large, or if it lies in fragments and is
+  // filled up now. True if something was committed: copies of the inode are stale then. Never an
   // error: a file that stays where it is is a good file.
-  bool PrepareHead(const media::Inode& inode, FilePage first, FilePage end);
+  bool PrepareWindow(const media::Inode& inode, FilePage first, FilePage end);
+
+  // After the last close, without the inode lock: gives back what is reserved for the file. If
+  // whole huge pages are short, and the file's last window uses a part of one that is otherwise its
+  // own, this part moves into fragments first, so that the huge page is whole again. (Else small
+  // files come to lie in the rest, and keep it broken when the large one goes: with files of
+  // ordinary sizes, a 90 % full pool had no whole huge page left; docs/benchmarks/allocation.md.)
+  // Never an error, as above. A crash leaves the old or the new place.
+  void Settle(InodeNumber number);
 
   [[nodiscard]] AppendReservations& reservations() { return reservations_; }
 
@@ -42,7 +53,11 @@ class DataPlacement {
   Result<LogicalPage> GoalFor(Transaction& transaction, const media::Inode& inode,
                               const media::Inode& before, FilePage page) const;
   Result<bool> CrossesHalf(const media::Inode& inode, FilePage first, FilePage end) const;
-  Result<void> MoveHead(InodeNumber number, Claim huge);
+  Result<bool> CompletesPieces(const media::Inode& inode, FilePage first, FilePage end) const;
+  Result<void> MoveWindow(InodeNumber number, FilePage window, Claim huge);
+  using Places = absl::InlinedVector<Claim, 4>;
+  Result<Places> PlacesFor(uint64_t pages, LogicalPage goal);
+  Result<void> PackTail(InodeNumber number);
 
   Core& core_;
   AppendReservations reservations_;

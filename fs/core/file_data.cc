@@ -22,7 +22,7 @@ FileData::FileData(Core& core)
 FileData::~FileData() = default;
 
 void FileData::Closed(InodeNumber number) {
-  placement_->reservations().Drop(number);
+  placement_->Settle(number);
   if (core_.backing == nullptr) return;
   (void)NoThrow([&]() -> Result<void> {
     const SharedInodeLock lock(core_.locks, number);

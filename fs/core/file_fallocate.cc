@@ -139,7 +139,7 @@ Result<void> FileData::ClearRange(InodeNumber number, const ClearedRange& range,
 Result<void> FileData::Preallocate(InodeNumber number, PageRange range) {
   const media::Inode before = TRY(core_.reader.ReadInode(number));
   TRY(CheckFits(before, range));
-  placement_->PrepareHead(before, range.first, range.end);
+  placement_->PrepareWindow(before, range.first, range.end);
   std::vector<PageRange> added;
   while (range.first < range.end) {
     const Result<FilePage> next =

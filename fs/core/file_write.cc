@@ -150,7 +150,7 @@ Result<uint64_t> FileData::WriteStep(InodeNumber number, const media::Inode& bef
     return tl::unexpected<Error>(overwritten.error());
   }
   if (overwritten && *overwritten) return from.size();
-  if (placement_->PrepareHead(before, FilePageOf(offset), EndPageOf(offset + from.size()))) {
+  if (placement_->PrepareWindow(before, FilePageOf(offset), EndPageOf(offset + from.size()))) {
     const media::Inode moved = TRY(core_.reader.ReadInode(number));
     return WriteTransaction(number, moved, offset, from);
   }

@@ -203,6 +203,15 @@ std::string UnlinkOpenFile(Volume& volume) {
   return answer;
 }
 
+std::string RunAndClose(Volume& volume, const Operation& operation) {
+  const Result<InodeNumber> inode = Find(volume, {operation.path.c_str() + 1});
+  if (!inode) return ErrorText(inode.error().code);
+  (void)volume.names().Open(*inode);
+  const std::string answer = VolumeSubject(volume).Run(operation);
+  volume.names().Release(*inode);
+  return answer;
+}
+
 Result<void> SetNoAtime(Volume& volume) {
   const InodeNumber inode = TRY(Find(volume, {"b"}));
   return volume.attributes().SetFlags(inode, media::kInodeNoAtime, media::kInodeNoAtime);
@@ -257,6 +266,12 @@ void AddTorn(Operations& list, std::string name, Operation operation, uint64_t b
   const TornRange range{copies ? operation.path2 : operation.path, begin, end, in_steps};
   Add(list, std::move(name), std::move(operation));
   list.back().torn = range;
+}
+
+void AddClosed(Operations& list, std::string name, Operation operation, uint64_t begin,
+               uint64_t end, bool in_steps) {
+  AddTorn(list, std::move(name), operation, begin, end, in_steps);
+  list.back().run = [operation](Volume& volume) { return RunAndClose(volume, operation); };
 }
 
 Operations SmallOperations() {

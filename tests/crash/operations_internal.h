@@ -18,6 +18,9 @@ void Add(Operations& list, std::string name, Operation operation);
 // Of a file's contents, bytes from `begin` to `end` of which may be left in part.
 void AddTorn(Operations& list, std::string name, Operation operation, uint64_t begin,
              uint64_t end = UINT64_MAX, bool in_steps = false);
+// As AddTorn; the file is opened before and closed after it.
+void AddClosed(Operations& list, std::string name, Operation operation, uint64_t begin,
+               uint64_t end = UINT64_MAX, bool in_steps = false);
 
 [[nodiscard]] Operations SmallOperations();
 [[nodiscard]] std::vector<Operation> PrivilegedHistory();

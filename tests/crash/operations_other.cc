@@ -39,6 +39,13 @@ void AddLarge(Operations& list) {
   AddTorn(list, "append 2 MiB - 1",
           {.kind = Kind::kAppend, .path = "/small", .size = 2 * kMiB - 1, .seed = 7}, 300,
           UINT64_MAX, true);
+  // Whole huge pages are short here: the last window goes to fragments, and comes back.
+  AddClosed(list, "append 2 MiB and close",
+            {.kind = Kind::kAppend, .path = "/small", .size = 2 * kMiB + 9000, .seed = 9}, 300,
+            UINT64_MAX, true);
+  AddClosed(list, "append 1.5 MiB to huge and close",
+            {.kind = Kind::kAppend, .path = "/huge", .size = 3 * kMiB / 2, .seed = 10},
+            2 * kMiB + 1, UINT64_MAX, true);
   write("/huge", 0, 2 * kMiB + 1);
   write("/huge", 2 * kMiB - 3, 7);
   write("/grows", 100'001, 65);
