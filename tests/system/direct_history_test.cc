@@ -11,6 +11,7 @@
 #include <regex>
 #include <thread>
 
+#include "tests/support/eventually.h"
 #include "tests/system/mounted_pool.h"
 
 namespace ingot::tests {
@@ -43,15 +44,6 @@ class DirectHistory : public testing::Test {
   [[nodiscard]] int64_t HugeBytes(const std::string& name) const {
     return Reported(Path(name), "user.ingot.map", "huge_page_bytes");
   }
-  // The daemon's maintenance has its time.
-  template <typename Condition>
-  static bool Comes(Condition&& condition) {
-    for (int i = 0; i < 400; ++i) {
-      if (condition()) return true;
-      std::this_thread::sleep_for(std::chrono::milliseconds(50));
-    }
-    return false;
-  }
   // Without looking at any file, which would keep it where it is.
   [[nodiscard]] bool IsRecovered() const {
     return Reported(pool_->path(), "user.ingot.status", "orphans") == 0;
@@ -78,7 +70,7 @@ TEST_F(DirectHistory, CutAndGrownFilesAreOfHugePagesAgain) {
     ASSERT_EQ(ftruncate(file.get(), static_cast<off_t>(cut)), 0);
     ASSERT_EQ(pwrite(file.get(), contents.data() + cut, 16 * kMiB - cut, static_cast<off_t>(cut)),
               static_cast<ssize_t>(16 * kMiB - cut));
-    EXPECT_TRUE(Comes([&] { return HugeBytes("file") == int64_t{16 * kMiB}; }))
+    EXPECT_TRUE(Eventually([&] { return HugeBytes("file") == int64_t{16 * kMiB}; }))
         << HugeBytes("file") << " after a cut at " << cut;
     EXPECT_EQ(std::string_view(map.data(), contents.size()), contents);
     const Map fresh(file.get(), 16 * kMiB, PROT_READ);
@@ -124,7 +116,7 @@ TEST_F(DirectHistory, PartlyWrittenPiecesAreCompletedOnceNobodyHasThemOpen) {
       }
       ASSERT_EQ(fstat(file.get(), &before), 0);
     }
-    EXPECT_TRUE(Comes([&] {
+    EXPECT_TRUE(Eventually([&] {
       return Reported(pool_->path(), "user.ingot.status", "completed_pieces") == completed + 4;
     }));
     EXPECT_EQ(HugeBytes(name), int64_t{8 * kMiB}) << name;
@@ -154,7 +146,8 @@ TEST_F(DirectHistory, AFileThatGrewUnderAMappingIsOfHugePagesOnceNobodyHasItOpen
       ASSERT_EQ(map.at()[at + 77], page[77]);
     }
   }
-  EXPECT_TRUE(Comes([&] { return HugeBytes("file") == int64_t{8 * kMiB}; })) << HugeBytes("file");
+  EXPECT_TRUE(Eventually([&] { return HugeBytes("file") == int64_t{8 * kMiB}; }))
+      << HugeBytes("file");
   const Descriptor file(Path("file"), O_RDONLY);
   const Map map(file.get(), 8 * kMiB, PROT_READ);
   for (uint64_t at = 0; at < 8 * kMiB; at += kSmallPage) {
@@ -173,7 +166,7 @@ TEST_F(DirectHistory, ShortFilesAreInExtentsAtTheNextMount) {
   EXPECT_TRUE(IsDirect(Path("small")));
   ASSERT_TRUE(pool_->Unmount());
   ASSERT_TRUE(pool_->Mount());
-  EXPECT_TRUE(Comes([&] { return IsRecovered(); }));
+  EXPECT_TRUE(Eventually([&] { return IsRecovered(); }));
   EXPECT_FALSE(IsDirect(Path("small")));
   EXPECT_TRUE(IsDirect(Path("large")));
   std::string got(text.size(), '\0');

@@ -198,7 +198,7 @@ bool AwaitZeroCopy(int fd, uint32_t sends) {
     message.msg_controllen = control.size();
     pollfd wait{fd, 0, 0};
     if (recvmsg(fd, &message, MSG_ERRQUEUE) < 0) {
-      if (errno != EAGAIN || poll(&wait, 1, 10'000) != 1) return false;
+      if (errno != EAGAIN || poll(&wait, 1, 100'000) != 1) return false;
       continue;
     }
     const cmsghdr* header = CMSG_FIRSTHDR(&message);

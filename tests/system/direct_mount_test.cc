@@ -14,6 +14,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/eventually.h"
 #include "tests/support/fsck_assert.h"
 #include "tests/support/test_region.h"
 #include "tests/system/hosted_mount.h"
@@ -134,6 +135,7 @@ TEST_F(DirectMount, AWriterThatCannotMapHoldsNobodyBack) {
   }
   ASSERT_EQ(pwrite(other_writer.get(), contents.data() + 2 * kMiB, kMiB, 2 * kMiB),
             static_cast<ssize_t>(kMiB));
+  ASSERT_TRUE(BecomesDirect(Path("log"))) << "the first reader is gone";
   const Descriptor reader(Path("log"), O_RDONLY);
   const uint64_t reads = Requests(Operation::kRead);
   const Map map(reader.get(), contents.size(), PROT_READ);
@@ -257,7 +259,7 @@ TEST_F(DirectMount, ChattrMakesAFileDirect) {
     int flags = kDaxFlag;
     ASSERT_EQ(ioctl(file.get(), _IOW('f', 2, long), &flags), 0) << strerror(errno);
   }
-  EXPECT_TRUE(IsDirect(Path("small")));
+  ASSERT_TRUE(BecomesDirect(Path("small")));
   const Descriptor file(Path("small"), O_RDONLY);
   char got[8] = {};
   ASSERT_EQ(read(file.get(), got, sizeof(got)), 4);
@@ -344,10 +346,8 @@ TEST_F(DirectMount, OpensInEveryOrderNeverFail) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(failures.load(), 0);
   // RELEASE comes some time after close.
-  for (int i = 0; i < 100 && mount_->session().passthrough()->handles() != 0; ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  }
-  EXPECT_EQ(mount_->session().passthrough()->handles(), 0u);
+  EXPECT_TRUE(Eventually([&] { return mount_->session().passthrough()->handles() == 0; }))
+      << mount_->session().passthrough()->handles() << " handles are left";
 }
 
 }  // namespace

@@ -17,6 +17,8 @@
 
 #include <fmt/format.h>
 
+#include "tests/support/eventually.h"
+
 namespace ingot::tests {
 
 HugeTmpfs::HugeTmpfs(uint64_t size_bytes) {
@@ -147,6 +149,10 @@ bool IsDirect(const std::string& path) {
   const ssize_t got = getxattr(path.c_str(), "user.ingot.map", value.data(), value.size());
   value.resize(got < 0 ? 0 : static_cast<size_t>(got));
   return value.find("\"direct\":true") != std::string::npos;
+}
+
+bool BecomesDirect(const std::string& path) {
+  return Eventually([&] { return IsDirect(path); });
 }
 
 void Fill(std::span<char> to, uint64_t seed, uint64_t offset) {

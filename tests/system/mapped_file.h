@@ -88,6 +88,8 @@ class Map {
 
 // Whether user.ingot.map says that a mapping of the file is direct.
 [[nodiscard]] bool IsDirect(const std::string& path);
+// The same of a file that was closed just now: the daemon hears of that some time later.
+[[nodiscard]] bool BecomesDirect(const std::string& path);
 
 // Bytes that can be told from those of any other place, and of any other seed.
 void Fill(std::span<char> to, uint64_t seed, uint64_t offset = 0);
