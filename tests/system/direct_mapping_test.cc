@@ -215,6 +215,11 @@ std::vector<bool> Faults(const Map& map, bool store) {
 }
 
 TEST_P(DirectMapping, PastTheEndIsSigbusAndNowhereElse) {
+  // On tmpfs a 2 MiB page is mapped as such also if the file ends in it; of what a cut has split,
+  // the daemon makes one again, or khugepaged does, at any moment.
+  const auto may_be_either = [](uint64_t at, uint64_t end) {
+    return !TestHost::IsDax() && at >= end && at / kHugePage == (end - 1) / kHugePage;
+  };
   const Descriptor file(Create("file", 8 * kMiB));
   const Map map(file.get(), 8 * kMiB);
   const std::string contents = Pattern(8 * kMiB, 4);
@@ -225,6 +230,7 @@ TEST_P(DirectMapping, PastTheEndIsSigbusAndNowhereElse) {
     for (const bool store : {false, true}) {
       const std::vector<bool> faults = Faults(map, store);
       for (size_t page = 0; page < faults.size(); ++page) {
+        if (may_be_either(page * kSmallPage, end)) continue;
         ASSERT_EQ(faults[page], page * kSmallPage >= end) << page << " of a file of " << end;
       }
     }
