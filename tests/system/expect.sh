@@ -4,6 +4,9 @@
 # What the tests of commands share: checks that are counted and go on. Sourced; adds to `checks` and
 # `failures`, which the test sets and prints.
 
+# shellcheck source=tests/system/eventually.sh
+source "$(dirname "${BASH_SOURCE[0]}")/eventually.sh"
+
 fail() {
     echo "FAILED line ${BASH_LINENO[1]}: $*"
     failures=$((failures + 1))

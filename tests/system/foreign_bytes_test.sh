@@ -15,7 +15,7 @@ run() {
     mount_pool
     # Below its clients, the daemon is interrupted anywhere (Disturb).
     for thread in "/proc/$("$ingot" status --json "$mnt" | jq -er .mount.pid)"/task/*; do
-        renice -n 10 -p "${thread##*/}" >/dev/null
+        renice -n 10 -p "${thread##*/}" >/dev/null || [[ ! -d $thread ]] # some end by themselves
     done
     # 24 files of up to 5 MiB want more than what is left free.
     local fill=238 turns=1

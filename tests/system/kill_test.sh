@@ -14,6 +14,8 @@ rounds=${2:-${INGOT_TEST_ROUNDS:-20}}
 seconds=${INGOT_TEST_SECONDS:-0}
 here=$(cd "$(dirname "$0")" && pwd)
 times=$work/times # of starts, in microseconds, one a line
+least=${INGOT_TEST_SHORT:+4} # a disk is slow
+least=${least:-10}           # operations are acknowledged in each round, or it was no load
 
 daemon_pid() { "$ingot" status --json "$mnt" | jq -er '.mount.pid'; }
 
@@ -39,6 +41,9 @@ print_times() {
                t[NR] / 1000, t[int((NR + 1) / 2)] / 1000, NR }'
 }
 
+# How many operations of that round were.
+acknowledged() { cat "$work"/manifest-"$1"-* | grep -c done; }
+
 one_round() {
     local round=$1 worker pid
     local -a workers=()
@@ -50,11 +55,15 @@ one_round() {
             "$((round * 10 + worker))" &
         workers+=($!)
     done
-    # The load must have begun, however slow the machine is.
+    # The load must have begun, and have done something, however slow the machine is.
     for worker in 1 2 3 4; do
         until [[ -s $work/manifest-$round-$worker ]]; do sleep 0.01; done
     done
     sleep "0.$((RANDOM % 9 + 1))"
+    until (($(acknowledged "$round") >= least)); do
+        kill -0 "$pid" || fail "the daemon has ended by itself"
+        sleep 0.01
+    done
     kill -9 "$pid"
     wait "${workers[@]}" || true
     umount -l "$mnt"
@@ -80,10 +89,9 @@ while ((round < rounds)); do
     if ((seconds > 0 && SECONDS - begin >= seconds)); then break; fi
     round=$((round + 1))
     one_round "$round"
-    total=$((total + $(cat "$work"/manifest-"$round"-* | grep -c done)))
+    total=$((total + $(acknowledged "$round")))
     rm -f "$work"/manifest-"$((round - 3))"-*
 done
-least=${INGOT_TEST_SHORT:+4} # a disk is slow
-((total >= round * ${least:-10})) || fail "only $total operations were acknowledged: no load"
+((total >= round * least)) || fail "only $total operations were acknowledged: no load"
 print_times
 echo "kill: $round rounds passed, $total operations acknowledged"

@@ -21,6 +21,9 @@ loop=           # a device made of $work/image
 io_uring_switch=/sys/module/fuse/parameters/enable_uring
 io_uring_before= # how the switch stood before use_io_uring
 
+# shellcheck source=tests/system/eventually.sh
+source "$(dirname "${BASH_SOURCE[0]}")/eventually.sh"
+
 fail() { echo "FAILED: $*" >&2; exit 1; }
 
 clean_up() {

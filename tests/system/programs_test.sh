@@ -49,7 +49,7 @@ SQL
         local -a workers=()
         for worker in 1 2; do
             for _ in $(seq 50); do
-                echo "PRAGMA busy_timeout=20000; BEGIN IMMEDIATE;
+                echo "PRAGMA busy_timeout=200000; BEGIN IMMEDIATE;
                       INSERT INTO t (a, b) VALUES ('w$worker', 1); COMMIT;"
             done | sqlite3 "$mnt/$mode.db" >/dev/null &
             workers+=($!)
