@@ -34,7 +34,7 @@ Result<void> SetDirect(const std::string& path, bool wanted) {
   if (!is_regular || !wanted) return {};
   // Our own handle was one without passthrough; the daemon hears of its end some time later.
   std::string why_not;
-  for (int attempt = 0; attempt < 10; ++attempt) {
+  for (int attempt = 0; attempt < 100; ++attempt) {
     const Json map = TRY(Map(path));
     if (map.value("direct", false)) return {};
     why_not = map.value("why_not_direct", std::string("no reason given"));

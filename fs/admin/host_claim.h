@@ -19,7 +19,7 @@ class HostClaim {
   // `wait`. EBUSY, with where it is mounted if that can be seen; EINVAL: no block device; ENOENT,
   // EACCES, EROFS ...
   static Result<HostClaim> Take(const std::string& device, bool read_only = false,
-                                std::chrono::milliseconds wait = std::chrono::seconds(10));
+                                std::chrono::milliseconds wait = std::chrono::seconds(30));
   ~HostClaim();
   HostClaim(HostClaim&& other) noexcept;
   HostClaim(const HostClaim&) = delete;

@@ -25,7 +25,7 @@
 namespace ingot::cli {
 namespace {
 
-constexpr std::chrono::milliseconds kDaemonWait{10'000};
+constexpr std::chrono::milliseconds kDaemonWait{30'000};
 
 struct UmountArguments {
   std::string target;

@@ -15,7 +15,7 @@
 
 namespace ingot {
 
-inline constexpr std::chrono::seconds kPoolWait{10};
+inline constexpr std::chrono::seconds kPoolWait{30};
 
 // Mapping, device, backing directory and volume as the options say. Errors: those of ResolvePool,
 // Mapping::Open, Device::Open, OpenBackingDirectory and Volume::Open; EBUSY: in use, or its last
