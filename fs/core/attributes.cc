@@ -100,7 +100,7 @@ void SetModified(media::Inode& inode, Time now) {
 }
 
 bool ClearSetIds(media::Inode& inode) {
-  if (!S_ISREG(inode.mode)) return false;
+  if (S_ISDIR(inode.mode)) return false;
   uint32_t mode = inode.mode & ~uint32_t{S_ISUID};
   // Without group execution S_ISGID never gave anybody a group.
   if ((mode & S_IXGRP) != 0) mode &= ~uint32_t{S_ISGID};

@@ -16,7 +16,8 @@ class Xattrs;
 [[nodiscard]] Attributes StoredAttributesOf(const media::Inode& inode);
 void SetModified(media::Inode& inode, Time now);  // mtime and ctime
 void SetChanged(media::Inode& inode, Time now);   // ctime
-// Clears S_ISUID, and S_ISGID if group-executable, of a regular file; true if anything changed.
+// Clears S_ISUID, and S_ISGID if group-executable; true if anything changed. Directories keep them,
+// for which they mean something else.
 bool ClearSetIds(media::Inode& inode);
 
 class AttributeOperations {

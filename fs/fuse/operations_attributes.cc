@@ -43,7 +43,7 @@ Result<bool> KillsPrivileges(Request& request, InodeNumber inode, int set) {
   if (set != 0 && (set & kSetsOwner) == 0) return false;
   if (set == 0 && !TRY(MayClearPrivileges(request, inode))) return false;
   // On directories the bits mean something else.
-  return S_ISREG(TRY(request.volume().attributes().Get(inode)).mode);
+  return !S_ISDIR(TRY(request.volume().attributes().Get(inode)).mode);
 }
 
 Result<void> Setattr(Request& request, fuse_ino_t number, struct stat* wanted, int set,

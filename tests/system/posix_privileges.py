@@ -6,10 +6,11 @@
 import contextlib
 import mmap
 import os
+import stat
 import struct
 import subprocess
 
-from posix_support import KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE, answer, fallocate
+from posix_support import KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE, answer, as_user, fallocate
 
 OWNER, STRANGER, GROUP, THIRD = 2001, 2002, 3001, 2003
 CAPABILITY = struct.pack("<IIIII", 0x02000001, 1 << 13, 0, 0, 0)  # cap_net_raw+ep
@@ -205,4 +206,22 @@ def executed(t):
         t.note(f"{what}: truncated", granted(path))
 
 
-SUBJECTS = (orders, by_path, executed)
+def special(t):
+    """The bits mean nothing on what can't be executed, and go with its owner all the same."""
+    top = t.directory("special", 0o777)
+    path = f"{top}/special"
+    for kind, type_bits in (("fifo", stat.S_IFIFO), ("character", stat.S_IFCHR),
+                            ("block", stat.S_IFBLK), ("socket", stat.S_IFSOCK)):
+        for mode in (0o6555, 0o6755, 0o4644, 0o2771, 0o6601):
+            for who, uid in (("owner", OWNER), ("root", 0)):
+                for owner in ((OWNER, GROUP), (-1, GROUP), (OWNER, -1), (-1, -1), (7, 7)):
+                    os.mknod(path, type_bits | 0o600, os.makedev(1, 2))
+                    os.chown(path, OWNER, OWNER)
+                    os.chmod(path, mode)
+                    label = f"{kind} {mode:o}, {who}: chown to {owner}"
+                    t.note(label, as_user(uid, uid, [GROUP], os.chown, path, *owner))
+                    t.note(label + " leaves", f"{os.stat(path).st_mode:o}")
+                    os.unlink(path)
+
+
+SUBJECTS = (orders, by_path, executed, special)
