@@ -100,7 +100,7 @@ constexpr Flag kFlags[] = {
 constexpr const char* kSwallowed[] = {
     // mount(8)'s, systemd's and fstab's
     "auto", "noauto", "nouser", "nousers", "noowner", "nogroup", "_netdev", "silent", "loud",
-    "iversion", "noiversion", "diratime", "nodiratime", "lazytime", "nolazytime", "mand", "nomand",
+    "iversion", "noiversion", "diratime", "nodiratime", "nolazytime", "mand", "nomand",
     "nostrictatime",
     // always so here
     "default_permissions"};
@@ -229,6 +229,11 @@ Result<void> UnknownOption(std::string_view option, bool sloppy, Request& reques
   if (sloppy) {
     request.ignored.emplace_back(option);
     return {};
+  }
+  if (option == "lazytime") {
+    return Failure(EINVAL,
+                   "option 'lazytime' can't be had: a time is durable when the call that changed "
+                   "it returns. Hint: relatime, which is the default, or noatime");
   }
   const std::string_view name = option.substr(0, option.find('='));
   const auto nearest = Nearest(name, KnownMountOptions());

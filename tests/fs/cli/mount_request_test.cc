@@ -97,6 +97,16 @@ TEST(MountOptions, UnknownOnesAreRefusedWithTheNearest) {
   EXPECT_THAT(Refusal("ro=1"), HasSubstr("unknown option 'ro=1'"));
 }
 
+// What it promises to put off is durable here when the call returns.
+TEST(MountOptions, LazytimeIsRefusedByName) {
+  EXPECT_THAT(Refusal("rw,lazytime"), HasSubstr("'lazytime'"));
+  EXPECT_THAT(Refusal("lazytime"), HasSubstr("Hint: relatime"));
+  EXPECT_THAT(Parse("nolazytime").ignored, IsEmpty());
+  MountRequest request;
+  EXPECT_TRUE(ParseMountOptions("lazytime", true, request).has_value());
+  EXPECT_THAT(request.ignored, testing::ElementsAre("lazytime"));
+}
+
 TEST(MountOptions, SloppyToleratesUnknownOnesOnly) {
   MountRequest request;
   EXPECT_TRUE(ParseMountOptions("fancy,ro", true, request).has_value());
