@@ -31,7 +31,7 @@ bool IsAtimeStale(const Core& core, const media::Inode& inode) {
   if ((inode.flags & media::kInodeNoAtime) != 0 || !core.device.writable()) return false;
   const Time atime{inode.atime_seconds, inode.atime_nanoseconds};
   const Time now = CurrentTime();
-  if (core.options.atime == AtimeMode::kStrict) return atime < now;
+  if (core.options.atime == AtimeMode::kStrict) return atime != now;
   const Time mtime{inode.mtime_seconds, inode.mtime_nanoseconds};
   const Time ctime{inode.ctime_seconds, inode.ctime_nanoseconds};
   return atime <= mtime || atime <= ctime || now.seconds - atime.seconds >= kSecondsPerDay;

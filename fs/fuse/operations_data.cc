@@ -83,11 +83,11 @@ Result<bool> ReadAndReply(Request& request, InodeNumber inode, uint64_t offset, 
 }
 
 Result<void> Read(Request& request, fuse_ino_t number, size_t size_bytes, off_t offset,
-                  fuse_file_info*) {
+                  fuse_file_info* file) {
   const InodeNumber inode(number);
   const bool atime_is_stale =
       TRY(ReadAndReply(request, inode, static_cast<uint64_t>(offset), size_bytes));
-  if (atime_is_stale) request.session().TouchAtime(inode);
+  if (atime_is_stale && (file->flags & O_NOATIME) == 0) request.session().TouchAtime(inode);
   return {};
 }
 
