@@ -17,6 +17,7 @@
 #include <fmt/format.h>
 
 #include "fs/core/dax_flag.h"
+#include "fs/core/host_atime.h"
 #include "pmemdev/base/descriptor.h"
 #include "pmemdev/base/ids.h"
 #include "pmemdev/superblock.h"
@@ -219,6 +220,12 @@ BackingDirectory::BackingDirectory(int fd, bool read_only, HostObserver* observe
 
 BackingDirectory::~BackingDirectory() {
   close(fd_);
+}
+
+Result<void> BackingDirectory::UseAtimeRule(AtimeMode rule) {
+  const Descriptor same = TRY(OpenWithAtimeRule(fd_, rule));
+  if (same && dup3(same.get(), fd_, O_CLOEXEC) < 0) return FailureFromErrno("backing/");
+  return {};
 }
 
 Result<void> BackingDirectory::Note(const HostChange& change) {

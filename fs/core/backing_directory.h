@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "fs/core/backing_file.h"
+#include "fs/core/types.h"
 #include "pmemdev/base/descriptor.h"
 #include "pmemdev/format.h"
 
@@ -39,6 +40,10 @@ class BackingDirectory {
                                                         HostObserver* observer = nullptr);
   ~BackingDirectory();
   BackingDirectory(const BackingDirectory&) = delete;
+
+  // Access times of files that are opened from now on follow this rule (host_atime.h, with its
+  // errors). Before any other thread knows of this object.
+  Result<void> UseAtimeRule(AtimeMode rule);
 
   // A new empty file of mode 0600. EEXIST is an error: numbers are never used twice.
   Result<std::unique_ptr<BackingFile>> Create(uint64_t number);

@@ -104,6 +104,15 @@ Result<std::unique_ptr<Device>> OpenRecovered(const MountOptions& options, const
   return OpenDevice(options, pool, mapping_options);
 }
 
+// Without it the host's rule goes for large files: no reason not to mount.
+void FollowAtimeRule(BackingDirectory& directory, const VolumeOptions& options) {
+  const AtimeMode rule = options.read_only ? AtimeMode::kNever : options.atime;
+  if (const Result<void> followed = directory.UseAtimeRule(rule); !followed) {
+    log::Warning("pool: access times of large files are the host's, error={} reason=\"{}\"",
+                 ErrnoName(followed.error().code), followed.error().context);
+  }
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Volume>> OpenPool(const MountOptions& options) {
@@ -123,6 +132,7 @@ Result<std::unique_ptr<Volume>> OpenPool(const MountOptions& options) {
   // What the kernel may write to past the daemon is opened for writing only if the volume is.
   auto directory =
       TRY(OpenBackingDirectory(pool, device->superblock(), options.volume.read_only));
+  if (directory != nullptr) FollowAtimeRule(*directory, options.volume);
   return Volume::Open(std::move(device), options.volume, std::move(directory));
 }
 
