@@ -62,6 +62,7 @@ std::optional<MountEntry> ParseLine(std::string_view line) {
       !ParseNumber(fields[2].substr(colon + 1), entry.device_minor)) {
     return std::nullopt;
   }
+  entry.root = Unescape(fields[3]);
   entry.mountpoint = Unescape(fields[4]);
   entry.options = fields[5];
   entry.type = Unescape(separator[1]);
@@ -117,6 +118,14 @@ Result<std::optional<MountEntry>> FindMountAt(const std::string& mountpoint) {
   free(resolved);
   while (real.size() > 1 && real.back() == '/') real.pop_back();
   return LastWhere([&real](const MountEntry& entry) { return entry.mountpoint == real; });
+}
+
+Result<bool> IsMountedElsewhere(const MountEntry& mount) {
+  const std::vector<MountEntry> mounts = TRY(IngotMounts());
+  return std::ranges::any_of(mounts, [&mount](const MountEntry& other) {
+    return other.device_major == mount.device_major && other.device_minor == mount.device_minor &&
+           other.id != mount.id;
+  });
 }
 
 Result<std::optional<MountEntry>> FindMountOfPool(const std::string& path) {

@@ -21,6 +21,7 @@ struct MountEntry {
   uint64_t id = 0;
   uint32_t device_major = 0;
   uint32_t device_minor = 0;
+  std::string root;  // what of the filesystem is mounted: "/", but for binds of a directory
   std::string mountpoint;
   std::string options;        // of the mount: "rw,nosuid,..."
   std::string type;
@@ -38,6 +39,8 @@ Result<std::vector<MountEntry>> IngotMounts();
 Result<std::optional<MountEntry>> FindMountOf(const std::string& path);
 // The topmost ingot mount exactly at that directory.
 Result<std::optional<MountEntry>> FindMountAt(const std::string& mountpoint);
+// Whether the filesystem of that mount, which may be gone, is mounted anywhere.
+Result<bool> IsMountedElsewhere(const MountEntry& mount);
 // A mount whose source is the pool at `path`, whatever names lead to it; of a directory pool, also
 // its region.
 Result<std::optional<MountEntry>> FindMountOfPool(const std::string& path);

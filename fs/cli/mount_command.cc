@@ -1,19 +1,25 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // ingot mount, and what mount(8) calls as /sbin/mount.ingot or /sbin/mount.fuse.ingot:
 // DEV DIR [-sfnv] [-N namespace] [-o options] [-t type].
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <memory>
+#include <optional>
 
 #include <fmt/format.h>
 
+#include "fs/admin/mounts.h"
 #include "fs/cli/command.h"
 #include "fs/cli/errors.h"
 #include "fs/cli/mount_namespace.h"
 #include "fs/cli/mount_request.h"
 #include "fs/cli/remount.h"
+#include "fs/core/pool_path.h"
 #include "fs/fuse/daemon.h"
 #include "fs/fuse/pool.h"
 
@@ -86,6 +92,42 @@ Result<void> CheckFirst(const MountRequest& request) {
   return {};
 }
 
+// What a kernel's filesystem does when its device is mounted once more: shows itself at a second
+// place, by the options that it was mounted with first. Each mount has its own nosuid, nodev and
+// noexec. False: it isn't mounted as a whole, not read-only as it is to be now, or mounted there.
+Result<bool> MountAgain(const MountRequest& request) {
+  std::optional<admin::MountEntry> first;
+  for (admin::MountEntry& entry : TRY(admin::IngotMounts())) {
+    const bool is_same = entry.source.starts_with('/') && entry.root == "/" &&
+                         IsSamePool(entry.source, request.mount.pool_path);
+    if (is_same) first = std::move(entry);
+  }
+  const std::optional<admin::MountEntry> there =
+      TRY(admin::FindMountAt(request.mount.mountpoint));
+  const bool is_there = first && there && there->device_minor == first->device_minor &&
+                        there->device_major == first->device_major;
+  if (!first || is_there) return false;
+  const bool is_read_only = first->super_options.starts_with("ro");
+  if (request.read_only.value_or(false) != is_read_only) return false;
+  const char* const directory = request.mount.mountpoint.c_str();
+  if (mount(first->mountpoint.c_str(), directory, nullptr, MS_BIND, nullptr) != 0) {
+    return FailureFromErrno(directory);
+  }
+  struct mount_attr attributes {};
+  const auto set = [&attributes](std::optional<bool> allowed, uint64_t forbids) {
+    if (allowed) (*allowed ? attributes.attr_clr : attributes.attr_set) |= forbids;
+  };
+  set(request.suid, MOUNT_ATTR_NOSUID);
+  set(request.dev, MOUNT_ATTR_NODEV);
+  set(request.exec, MOUNT_ATTR_NOEXEC);
+  if (mount_setattr(AT_FDCWD, directory, 0, &attributes, sizeof(attributes)) != 0) {
+    const int code = errno;
+    umount2(directory, MNT_DETACH);
+    return Failure(code, directory);
+  }
+  return true;
+}
+
 Result<void> Mount(const MountArguments& options, const MountRequest& request) {
   TRY(EnterMountNamespace(options.name_space));
   if (request.remount) return Remount(options.directory, request);
@@ -98,6 +140,7 @@ Result<void> Mount(const MountArguments& options, const MountRequest& request) {
     return {};
   }
   Result<void> mounted = MountPool(request.mount);
+  if (mounted.error_code() == EBUSY && geteuid() == 0 && TRY(MountAgain(request))) return {};
   if (mounted.has_value() || geteuid() == 0) return mounted;
   const bool denied = mounted.error_code() == EPERM || mounted.error_code() == EACCES;
   if (denied && access("/dev/fuse", R_OK | W_OK) != 0) {

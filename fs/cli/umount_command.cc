@@ -2,7 +2,7 @@
 // ingot umount, and what umount(8) calls as /sbin/umount.fuse.ingot: DIR [-flnrv] [-N namespace].
 //
 // umount(2) returns while the daemon still runs and holds the pool's lock; this waits for its end,
-// so that whatever comes next can have the pool.
+// so that whatever comes next can have the pool. Unless it is mounted at another place as well.
 #include <poll.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
@@ -111,7 +111,8 @@ Result<void> Unmount(const UmountArguments& options) {
     if (errno != EPERM) return FailureFromErrno("umount");
     TRY(UnmountAsUser(mount.mountpoint, options.lazy));
   }
-  if (options.lazy || daemon.WaitForEnd()) return {};
+  if (options.lazy || admin::IsMountedElsewhere(mount).value_or(false)) return {};
+  if (daemon.WaitForEnd()) return {};
   return Failure(ETIMEDOUT,
                  fmt::format("it is unmounted, but its daemon still holds the pool after {} s",
                              kDaemonWait.count() / 1000));

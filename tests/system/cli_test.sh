@@ -109,7 +109,8 @@ test_mount_refusals() {
 test_busy() {
     remake_pool
     expect 0 '' "$ingot" mount "$pool" "$mnt"
-    expect 32 'in use.*mounted on .*mnt \(EBUSY\)' "$ingot" mount "$pool" "$work/mnt2"
+    expect 32 'in use.*mounted on .*mnt \(EBUSY\)' "$ingot" mount -r "$pool" "$work/mnt2"
+    expect 32 'in use.*mounted on .*mnt \(EBUSY\)' "$ingot" mount "$pool" "$mnt"
     expect 1 '\(EBUSY\). Hint: ingot umount' "$ingot" mkfs --force "$pool"
     expect 8 '\(EBUSY\). Hint: ingot umount' "$ingot" fsck -y "$pool"
     expect 0 'checked read-only' "$ingot" fsck "$pool"
@@ -187,7 +188,7 @@ test_directory_pool() {
     head -c 3M /dev/urandom >"$mnt/large"
     expect 0 'mounted: yes' "$ingot" status "$directory/"
     expect 0 'mounted: yes' "$ingot" status "$directory/region"
-    expect 32 'mounted on .*mnt \(EBUSY\)' "$ingot" mount "$directory" "$work/mnt2"
+    expect 32 'mounted on .*mnt \(EBUSY\)' "$ingot" mount -r "$directory" "$work/mnt2"
     expect 1 '\(EBUSY\). Hint: ingot umount' "$ingot" mkfs --force "$directory"
     # The host's size is the pool's.
     [[ $(stat -f -c '%b' "$mnt") == "$(stat -f -c '%b' "$directory")" ]] || fail "another total"
@@ -415,6 +416,35 @@ test_mount8() {
     expect 0 'clean' fsck -T -t ingot "$pool" -a
 }
 
+# One filesystem at two places, as the kernel's own are; and bound to a third.
+test_mounted_twice() {
+    local kind
+    for kind in "$pool" "$work/twice"; do
+        rm -rf "$work/twice" "$pool"
+        [[ $kind == "$pool" ]] || mkdir "$kind"
+        expect 0 'uuid' "$ingot" mkfs --size 64M "$kind"
+        mkdir -p "$work/mnt2" "$work/mnt3"
+        expect 0 '' "$ingot" mount "$kind" "$mnt"
+        expect 0 '' "$ingot" mount -o nosuid,noexec "$kind" "$work/mnt2"
+        echo one >"$mnt/file"
+        expect 0 '^one$' cat "$work/mnt2/file"
+        expect 0 '(nosuid.*noexec|noexec.*nosuid)' findmnt -no VFS-OPTIONS "$work/mnt2"
+        expect 0 "fuse.ingot $kind" findmnt -rno FSTYPE,SOURCE "$work/mnt2"
+        mkdir "$mnt/inner"
+        mount --bind "$mnt/inner" "$work/mnt3"
+        # Neither waits for the daemon, which goes on.
+        expect 0 '' timeout 20 umount "$work/mnt3"
+        expect 0 '' timeout 20 "$ingot" umount "$mnt"
+        echo two >"$work/mnt2/file"
+        expect 0 '' "$ingot" umount "$work/mnt2"
+        [[ $kind != "$pool" ]] || pool_is_free
+        expect 0 'clean' "$ingot" fsck "$kind"
+        expect 0 '' "$ingot" mount "$kind" "$mnt"
+        expect 0 '^two$' cat "$mnt/file"
+        expect 0 '' "$ingot" umount "$mnt"
+    done
+}
+
 test_daemon_dies() {
     remake_pool
     expect 0 '' "$ingot" mount "$pool" "$mnt"
@@ -474,7 +504,8 @@ if ((EUID != 0)) || [[ ! -c /dev/fuse ]]; then
 fi
 mkdir "$mnt" "$work/mnt2"
 tests=(test_mkfs test_mount_refusals test_busy test_directory_pool test_lost_backing
-    test_introspection test_limits test_hostile test_mount8 test_daemon_dies test_unprivileged)
+    test_introspection test_limits test_hostile test_mount8 test_mounted_twice test_daemon_dies
+    test_unprivileged)
 (($# < 2)) || tests=("${@:2}")
 for test in "${tests[@]}"; do
     echo "== $test"
