@@ -161,6 +161,10 @@ Result<bool> AttributeOperations::Apply(Transaction& transaction, media::Inode& 
   bool differs = change.mode || change.uid || change.gid || ChangesTimes(change);
   if (change.mode) inode.mode = (inode.mode & S_IFMT) | (*change.mode & kPermissionBits);
   if (change.kill_privileges && ClearSetIds(inode)) differs = true;
+  if (change.kill_group_id && S_ISREG(inode.mode) && (inode.mode & S_ISGID) != 0) {
+    inode.mode &= ~uint32_t{S_ISGID};
+    differs = true;
+  }
   Assign(inode.uid, change.uid);
   Assign(inode.gid, change.gid);
   AssignTime(inode.atime_seconds, inode.atime_nanoseconds, change.atime);

@@ -55,6 +55,9 @@ struct AttributeChange {
   bool times_are_now = false;
   // Clear S_ISUID, S_ISGID if group-executable, and security.capability (KILLPRIV_V2).
   bool kill_privileges = false;
+  // Clear S_ISGID without group execution as well: as the kernel does it since Linux 6.2 for those
+  // who are not in the file's group.
+  bool kill_group_id = false;
 };
 
 enum class AtimeMode : uint8_t { kRelative, kNever, kStrict };

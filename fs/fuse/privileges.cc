@@ -25,6 +25,7 @@ Result<void> ClearPrivileges(Request& request, InodeNumber inode) {
   if (has_set_ids && !HasCapability(request.pid(), CAP_FSETID)) {
     AttributeChange change;
     change.kill_privileges = true;
+    change.kill_group_id = !IsInGroup(request.pid(), attributes.gid);
     TRY(volume.attributes().Set(inode, change));
     return {};
   }

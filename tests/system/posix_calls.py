@@ -26,7 +26,7 @@ KNOWN = (
     ("inode_flags/append file write by an old handle",
      "a file that is append-only is not overwritten, by handles from before neither"),
     (r"inode_flags/\w+ (file rmdir|dir unlink|dir rename over)", KERNEL_FIRST),
-    (r"(orders|by_path)/sgid, no x, .* leaves",
+    (r"(orders|by_path)/sgid, no x, .*: (?!fallocate|punch|zero).* leaves",
      "KILLPRIV_V2: without group execution, which alone gives the bit a meaning, it stays"),
     (r"(orders|by_path)/.*, (stranger|group).*: (fchown|chown nothing)( leaves)?",
      "the kernel sends it unchecked; it must not fail, and changes nothing: privileges.h"),
