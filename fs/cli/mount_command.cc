@@ -6,7 +6,6 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <cstdio>
 #include <memory>
 #include <optional>
@@ -22,6 +21,7 @@
 #include "fs/core/pool_path.h"
 #include "fs/fuse/daemon.h"
 #include "fs/fuse/pool.h"
+#include "pmemdev/base/descriptor.h"
 
 namespace ingot::cli {
 namespace {
@@ -109,21 +109,22 @@ Result<bool> MountAgain(const MountRequest& request) {
   if (!first || is_there) return false;
   const bool is_read_only = first->super_options.starts_with("ro");
   if (request.read_only.value_or(false) != is_read_only) return false;
-  const char* const directory = request.mount.mountpoint.c_str();
-  if (mount(first->mountpoint.c_str(), directory, nullptr, MS_BIND, nullptr) != 0) {
-    return FailureFromErrno(directory);
-  }
+  // A copy that nobody sees yet; of the first mount's peers it is none, as a new mount isn't.
+  const Descriptor copy(open_tree(AT_FDCWD, first->mountpoint.c_str(),
+                                  OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+  if (!copy) return FailureFromErrno(first->mountpoint);
   struct mount_attr attributes {};
+  attributes.propagation = MS_PRIVATE;
   const auto set = [&attributes](std::optional<bool> allowed, uint64_t forbids) {
     if (allowed) (*allowed ? attributes.attr_clr : attributes.attr_set) |= forbids;
   };
   set(request.suid, MOUNT_ATTR_NOSUID);
   set(request.dev, MOUNT_ATTR_NODEV);
   set(request.exec, MOUNT_ATTR_NOEXEC);
-  if (mount_setattr(AT_FDCWD, directory, 0, &attributes, sizeof(attributes)) != 0) {
-    const int code = errno;
-    umount2(directory, MNT_DETACH);
-    return Failure(code, directory);
+  const std::string& directory = request.mount.mountpoint;
+  if (mount_setattr(copy.get(), "", AT_EMPTY_PATH, &attributes, sizeof(attributes)) != 0 ||
+      move_mount(copy.get(), "", AT_FDCWD, directory.c_str(), MOVE_MOUNT_F_EMPTY_PATH) != 0) {
+    return FailureFromErrno(directory);
   }
   return true;
 }
