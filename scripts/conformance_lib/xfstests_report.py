@@ -4,9 +4,9 @@
 
 Each argument is a folder with the results of one configuration. Executed, passed, failed and not
 run are told apart; failures and what didn't run with their reasons: the suite's own words, and for
-what is known the words of the file that --known names: lines of a test, "fails" or "not-run",
-configurations (or "*"), and the reason. The status is 0 if nothing failed but what is known; a
-known failure that passed is told, as its line can go.
+what is known the words of the file that --known names: lines of a test, "fails", "may-fail" or
+"not-run", configurations (or "*"), and the reason. The status is 0 if nothing failed but what is
+known; a test that "fails" but passed is told, as its line can go.
 """
 
 import argparse
@@ -27,16 +27,16 @@ def read_known(path):
         if not line.strip() or line.startswith("#"):
             continue
         fields = line.split(None, 3)
-        if len(fields) != 4 or fields[1] not in ("fails", "not-run"):
-            sys.exit(f"{path}: not TEST fails|not-run CONFIGURATIONS REASON: {line}")
+        if len(fields) != 4 or fields[1] not in ("fails", "may-fail", "not-run"):
+            sys.exit(f"{path}: not TEST fails|may-fail|not-run CONFIGURATIONS REASON: {line}")
         known.append(Known(fields[0], fields[1], fields[2].split(","), fields[3]))
     return known
 
 
 def reason_of(known, test, what, configuration):
-    """The reason that is known, or None."""
+    """The reason that is known, or None; `what` are the kinds of line that count."""
     for one in known:
-        if one.what == what and fnmatch.fnmatch(test, one.test):
+        if one.what in what and fnmatch.fnmatch(test, one.test):
             if "*" in one.configurations or configuration in one.configurations:
                 return one.reason
     return None
@@ -67,7 +67,7 @@ class Run:
 
 def without_paths(message):
     """The same message for all runs: places of a run are its own."""
-    message = re.sub(r"/\S*/(test|scratch)\.host/pool", r"the \1 pool", message)
+    message = re.sub(r"/\S*/host\.(test|scratch)/pool", r"the \1 pool", message)
     message = re.sub(r"/\S*/(test|scratch)\b", r"the \1 mount", message)
     message = re.sub(r"/\S*/suite/", "", message)
     message = re.sub(r"\s*\(see [^)]*\)", "", message)
@@ -92,7 +92,7 @@ def print_failures(runs, known):
         where = [run for run in runs if test in run.failed]
         reasons = []
         for run in where:
-            reason = reason_of(known, test, "fails", run.name)
+            reason = reason_of(known, test, ("fails", "may-fail"), run.name)
             unknown += reason is None
             reason = reason or "**unknown**: " + run.failed[test]
             if reason not in reasons:
@@ -106,7 +106,7 @@ def print_not_run(runs, known):
     by_reason = collections.defaultdict(lambda: collections.defaultdict(list))
     for run in runs:
         for test, message in run.not_run.items():
-            reason = reason_of(known, test, "not-run", run.name)
+            reason = reason_of(known, test, ("not-run",), run.name)
             words = f"{message}: {reason}" if reason else message or "**unknown**"
             by_reason[words][test].append(run.name)
     if by_reason:
