@@ -271,7 +271,14 @@ def refused(code, call, *arguments):
 open(f"{mnt}/{'n' * 255}", "w").close()
 refused(errno.ENAMETOOLONG, os.mkdir, f"{mnt}/{'n' * 256}")
 
-# A full pool, in which deleting works and gives the space back.
+def free_bytes():
+    status = os.statvfs(mnt)
+    return status.f_bavail * status.f_frsize
+
+
+# A full pool, in which deleting works and gives the space back, once the daemon has heard that the
+# file was closed.
+free_before = free_bytes()
 for path in ("one", "two"):
     with open(f"{mnt}/{path}", "wb", buffering=0) as file:
         try:
@@ -280,14 +287,11 @@ for path in ("one", "two"):
         except OSError as error:
             assert error.errno == errno.ENOSPC, error
         os.unlink(f"{mnt}/{path}")
-# The daemon hears some time later that the file was closed.
-for attempt in range(1000):
-    try:
-        os.mkdir(f"{mnt}/links")
-        break
-    except OSError as error:
-        assert error.errno == errno.ENOSPC and attempt < 999, error
-    time.sleep(0.1)
+    end = time.monotonic() + 60
+    while free_bytes() < free_before - (1 << 20) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert free_bytes() >= free_before - (1 << 20), (free_before, free_bytes())
+os.mkdir(f"{mnt}/links")
 
 open(f"{mnt}/many", "w").close()
 for number in range(65000):

@@ -41,9 +41,9 @@ def free_bytes(top):
 
 
 def settled_free_bytes(top, least=0):
-    """Once it stays the same and is `least`, or after 20 s."""
+    """Once it stays the same and is `least`, or after 100 s."""
     free = 0
-    for _ in range(40):
+    for _ in range(200):
         before, free = free, free_bytes(top)
         if free == before and free >= least:
             break

@@ -21,7 +21,10 @@ for mount_options in '' cache=small; do
     python3 "$here/mapping_test.py" hold "$mnt" <"$work/release" >"$work/said" &
     holder=$!
     exec 5>"$work/release"
-    until grep -qs holding "$work/said"; do kill -0 "$holder" && sleep 0.01; done
+    until grep -qs holding "$work/said"; do
+        kill -0 "$holder" || fail "the holder of a mapping has ended"
+        sleep 0.01
+    done
     if "$ingot" umount "$mnt" 2>/dev/null; then fail "unmounted under a mapping"; fi
     exec 5>&-
     wait "$holder" || fail "the holder of a mapping failed"
