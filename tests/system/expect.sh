@@ -16,7 +16,7 @@ fail() {
 expect() {
     local code=$1 pattern=$2 output status
     shift 2
-    output=$(timeout 100 "$@" 2>&1 </dev/null)
+    output=$(timeout 300 "$@" 2>&1 </dev/null)
     status=$?
     checks=$((checks + 1))
     ((status == code)) || fail "'$*' ended with $status, want $code: $output"
