@@ -72,7 +72,8 @@ class Worker {
   // 0, or 1 after it has said what was wrong.
   int Run() {
     const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(g_seconds);
-    while (std::chrono::steady_clock::now() < end && !failed_) {
+    // Whoever was not let run has done nothing yet when the others are through.
+    while ((std::chrono::steady_clock::now() < end || touches_ == 0) && !failed_) {
       UseShared();
       if (!failed_) UseOwn();
     }
@@ -80,7 +81,7 @@ class Worker {
     fmt::print("process {}: {} opens, {} calls, {} words through mappings, {} SIGBUS\n", number_,
                opens_, calls_, touches_, faults_);
     std::fflush(stdout);
-    return failed_ ? 1 : opens_ == 0 || touches_ == 0 ? 2 : 0;
+    return failed_ ? 1 : 0;
   }
 
   // Nobody else is there any more: each word is right.

@@ -291,8 +291,7 @@ TEST_F(AllocatorTest, RacingClaimsLeaveTheReserve) {
     for (auto& mine : taken) {
       threads.emplace_back([&] {
         ++ready;
-        while (ready.load() < 4) {
-        }
+        while (ready.load() < 4) std::this_thread::yield();
         for (int i = 0; i < 20; ++i) {
           Result<Claim> claim = allocator().Take({.pages = 512});
           if (claim) mine.push_back(std::move(*claim));
