@@ -43,6 +43,16 @@ tl::unexpected<Error> Damaged(const media::Inode& inode, const char* what) {
 
 uint64_t PagesFor(uint64_t bytes) { return RoundUp(bytes, kPageSize) / kPageSize; }
 
+// A run for the next pages of a blob that lies in so many groups already; for all of them, if they
+// may come to one more group only.
+Result<Claim> TakeRun(Allocator& allocator, ClaimRequest request, size_t groups) {
+  request.exact = groups + 1 >= kMaxGroupsPerBlob;
+  Result<Claim> claim = allocator.Take(request);
+  if (!request.exact || claim.error_code() != ENOSPC) return claim;
+  request.exact = false;
+  return allocator.Take(request);
+}
+
 }  // namespace
 
 struct Xattrs::Head {
@@ -181,10 +191,12 @@ Result<std::vector<uint64_t>> Xattrs::StoreRuns(Transaction& transaction, media:
   std::vector<GroupIndex> groups;
   LogicalPage goal = PageOf(number);
   while (!blob.empty()) {
-    Claim claim = TRY(core_.allocator->Take({.pages = PagesFor(blob.size()),
-                                             .goal = goal,
-                                             .purpose = ClaimPurpose::kMetadata,
-                                             .from_reserve = from_reserve}));
+    Claim claim = TRY(TakeRun(*core_.allocator,
+                              {.pages = PagesFor(blob.size()),
+                               .goal = goal,
+                               .purpose = ClaimPurpose::kMetadata,
+                               .from_reserve = from_reserve},
+                              groups.size()));
     const LogicalPage first = claim.first();
     const uint32_t pages = claim.count();
     const GroupIndex group = GroupOf(first);

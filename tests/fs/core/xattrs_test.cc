@@ -123,6 +123,25 @@ TEST_F(XattrsTest, FormsFollowSizeAndRoom) {
   EXPECT_EQ(*xattrs().Get(file_, "user.a"), Value(146, std::byte{9}));
 }
 
+// In a pool of many inodes and directories the homes of groups have a free page here and there.
+// That a transaction can take only a few groups is no lack of space.
+TEST_F(XattrsTest, ScatteredFreePagesAreNoLimit) {
+  Make(uint64_t{1} << 30);
+  file_ = MakeFile(kRoot, "file");
+  std::vector<Claim> homes;
+  for (;;) {
+    auto claim = core().allocator->Take({.purpose = ClaimPurpose::kMetadata});
+    ASSERT_OK(claim);
+    if (IndexInGroup(claim->first()) >= kPagesPerHugePage) break;
+    homes.push_back(std::move(*claim));
+  }
+  ASSERT_GT(homes.size(), 7u * 400);
+  for (size_t i = 0; i < homes.size(); i += 100) homes[i] = {};
+  ASSERT_OK(Set("user.a", Value(65536, std::byte{1})));
+  ASSERT_OK(Set("user.a", Value(65536, std::byte{2}), XattrSetMode::kReplace));
+  EXPECT_EQ(*xattrs().Get(file_, "user.a"), Value(65536, std::byte{2}));
+}
+
 TEST_F(XattrsTest, AgainstAModel) {
   std::map<std::string, Value> model;
   std::mt19937_64 random(7);
