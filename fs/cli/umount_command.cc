@@ -114,8 +114,10 @@ Result<void> Unmount(const UmountArguments& options) {
   if (options.lazy || admin::IsMountedElsewhere(mount).value_or(false)) return {};
   if (daemon.WaitForEnd()) return {};
   return Failure(ETIMEDOUT,
-                 fmt::format("it is unmounted, but its daemon still holds the pool after {} s",
-                             kDaemonWait.count() / 1000));
+                 fmt::format("it is unmounted, but its daemon still holds the pool after {} s, as "
+                             "it does while another mount namespace has a copy of the mount. "
+                             "Hint: grep -l {} /proc/[0-9]*/mounts",
+                             kDaemonWait.count() / 1000, mount.mountpoint));
 }
 
 int RunUmount(const UmountArguments& options) {

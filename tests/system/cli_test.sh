@@ -125,6 +125,16 @@ test_busy() {
     # The daemon has ended when umount returns.
     pool_is_free
     expect 32 'no ingot pool is mounted there' "$ingot" umount "$mnt"
+    # Unless another namespace has a copy of the mount.
+    expect 0 '' "$ingot" mount "$pool" "$mnt"
+    unshare -m sleep 1000 &
+    local holder=$!
+    until [[ $(readlink "/proc/$holder/ns/mnt") != "$(readlink /proc/self/ns/mnt)" ]]; do
+        sleep 0.01
+    done
+    expect 32 'another mount namespace .*ETIMEDOUT.*Hint: grep' "$ingot" umount "$mnt"
+    kill "$holder"
+    until flock -n "$pool" true; do sleep 0.1; done
 }
 
 # backing/ or its mark is lost, or another pool's: each message leads out of it.
