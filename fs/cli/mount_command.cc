@@ -4,11 +4,14 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -92,41 +95,52 @@ Result<void> CheckFirst(const MountRequest& request) {
   return {};
 }
 
+// Whether root may show that mount to others: as a whole, and mounted by root. A user's FUSE
+// filesystem may say that it is anybody's; its user_id is the kernel's word.
+bool IsRootsOwn(const admin::MountEntry& entry) {
+  const std::string options = "," + entry.super_options + ",";
+  return entry.root == "/" && options.find(",user_id=0,") != std::string::npos;
+}
+
+// A copy of the mount that nobody sees yet. None: something else is there by now, or above it.
+Descriptor CopyOf(const admin::MountEntry& entry) {
+  Descriptor copy(open_tree(AT_FDCWD, entry.mountpoint.c_str(),
+                            OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW));
+  struct stat status;
+  const bool is_it = copy && fstat(copy.get(), &status) == 0 &&
+                     major(status.st_dev) == entry.device_major &&
+                     minor(status.st_dev) == entry.device_minor;
+  return is_it ? std::move(copy) : Descriptor(-1);
+}
+
 // What a kernel's filesystem does when its device is mounted once more: shows itself at a second
-// place, by the options that it was mounted with first. Each mount has its own nosuid, nodev and
-// noexec. False: it isn't mounted as a whole, not read-only as it is to be now, or mounted there.
-Result<bool> MountAgain(const MountRequest& request) {
-  std::optional<admin::MountEntry> first;
-  for (admin::MountEntry& entry : TRY(admin::IngotMounts())) {
-    const bool is_same = entry.source.starts_with('/') && entry.root == "/" &&
-                         IsSamePool(entry.source, request.mount.pool_path);
-    if (is_same) first = std::move(entry);
+// place, by the options that it was mounted with first, and in no peer group with that place. Each
+// mount has its own nosuid, nodev and noexec. False: that can't be done; it isn't mounted as a
+// whole by root, not read-only as it is to be now, or mounted there already.
+Result<bool> MountAgain(const MountOptions& wanted) {
+  for (const admin::MountEntry& entry : TRY(admin::IngotMounts())) {
+    if (!IsRootsOwn(entry) || !entry.source.starts_with('/')) continue;
+    if (!IsSamePool(entry.source, wanted.pool_path)) continue;
+    if (entry.super_options.starts_with("ro") != wanted.volume.read_only) continue;
+    const std::optional<admin::MountEntry> there = TRY(admin::FindMountAt(wanted.mountpoint));
+    if (there && there->device_major == entry.device_major &&
+        there->device_minor == entry.device_minor) {
+      return false;
+    }
+    const Descriptor copy = CopyOf(entry);
+    if (!copy) continue;
+    struct mount_attr attributes {};
+    attributes.attr_clr = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+                          MOUNT_ATTR_NOEXEC;
+    attributes.attr_set = (wanted.suid ? 0 : MOUNT_ATTR_NOSUID) |
+                          (wanted.dev ? 0 : MOUNT_ATTR_NODEV) |
+                          (wanted.exec ? 0 : MOUNT_ATTR_NOEXEC);
+    attributes.propagation = MS_PRIVATE;
+    return mount_setattr(copy.get(), "", AT_EMPTY_PATH, &attributes, sizeof(attributes)) == 0 &&
+           move_mount(copy.get(), "", AT_FDCWD, wanted.mountpoint.c_str(),
+                      MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS) == 0;
   }
-  const std::optional<admin::MountEntry> there =
-      TRY(admin::FindMountAt(request.mount.mountpoint));
-  const bool is_there = first && there && there->device_minor == first->device_minor &&
-                        there->device_major == first->device_major;
-  if (!first || is_there) return false;
-  const bool is_read_only = first->super_options.starts_with("ro");
-  if (request.read_only.value_or(false) != is_read_only) return false;
-  // A copy that nobody sees yet; of the first mount's peers it is none, as a new mount isn't.
-  const Descriptor copy(open_tree(AT_FDCWD, first->mountpoint.c_str(),
-                                  OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
-  if (!copy) return FailureFromErrno(first->mountpoint);
-  struct mount_attr attributes {};
-  attributes.propagation = MS_PRIVATE;
-  const auto set = [&attributes](std::optional<bool> allowed, uint64_t forbids) {
-    if (allowed) (*allowed ? attributes.attr_clr : attributes.attr_set) |= forbids;
-  };
-  set(request.suid, MOUNT_ATTR_NOSUID);
-  set(request.dev, MOUNT_ATTR_NODEV);
-  set(request.exec, MOUNT_ATTR_NOEXEC);
-  const std::string& directory = request.mount.mountpoint;
-  if (mount_setattr(copy.get(), "", AT_EMPTY_PATH, &attributes, sizeof(attributes)) != 0 ||
-      move_mount(copy.get(), "", AT_FDCWD, directory.c_str(), MOVE_MOUNT_F_EMPTY_PATH) != 0) {
-    return FailureFromErrno(directory);
-  }
-  return true;
+  return false;
 }
 
 Result<void> Mount(const MountArguments& options, const MountRequest& request) {
@@ -141,7 +155,8 @@ Result<void> Mount(const MountArguments& options, const MountRequest& request) {
     return {};
   }
   Result<void> mounted = MountPool(request.mount);
-  if (mounted.error_code() == EBUSY && geteuid() == 0 && TRY(MountAgain(request))) return {};
+  const bool may_be_twice = geteuid() == 0 && !request.mount.foreground;
+  if (mounted.error_code() == EBUSY && may_be_twice && TRY(MountAgain(request.mount))) return {};
   if (mounted.has_value() || geteuid() == 0) return mounted;
   const bool denied = mounted.error_code() == EPERM || mounted.error_code() == EACCES;
   if (denied && access("/dev/fuse", R_OK | W_OK) != 0) {

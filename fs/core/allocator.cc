@@ -215,6 +215,7 @@ void Allocator::CountFree(GroupState& state, GroupIndex group, PageRun run) {
 
 // Read without the lock by Count().
 void Allocator::SetHugeMask(GroupState& state, uint64_t mask) {
+  if (mask == state.free_huge_mask) return;
   free_huge_pages_ += std::popcount(mask) - std::popcount(state.free_huge_mask);
   std::atomic_ref(state.free_huge_mask).store(mask, std::memory_order_relaxed);
 }

@@ -124,13 +124,18 @@ Result<bool> DataPlacement::CrossesHalf(const media::Inode& inode, FilePage firs
   return used < kLargePages && used + added >= kLargePages;
 }
 
-// What the window holds so far begins somewhere else than its huge page would.
+// The window is used from its begin to `first`, and begins somewhere else than its huge page would.
 Result<bool> DataPlacement::CompletesPieces(const media::Inode& inode, FilePage first,
                                             FilePage end) const {
   const FilePage window(RoundDown(first.value, kWindow));
   if (first == window || end < window + kWindow) return false;
   const std::optional<Extent> begin = TRY(core_.extents.Find(inode, window));
   if (!Holds(begin, window) || IsCongruent(begin->file_page, begin->start)) return false;
+  for (FilePage page = begin->end(); page < first;) {
+    const std::optional<Extent> next = TRY(core_.extents.Find(inode, page));
+    if (!Holds(next, page)) return false;
+    page = next->end();
+  }
   return !Holds(TRY(core_.extents.Find(inode, window + (kWindow - 1))), window + (kWindow - 1));
 }
 
@@ -182,19 +187,26 @@ void DataPlacement::Settle(InodeNumber number) {
   reservations_.Drop(number);
 }
 
-// ENOSPC: not in so few pieces.
+// The first is not congruent with a window, or the window would look as if it lay in its huge page
+// when it is filled up. ENOSPC: not in so few pieces.
 Result<DataPlacement::Places> DataPlacement::PlacesFor(uint64_t pages, LogicalPage goal) {
   Places places;
+  Claim dropped;
   while (pages > 0) {
     if (places.size() == kMaxTailPieces) return Failure(ENOSPC);
     places.push_back(
         TRY(core_.allocator->Take({.pages = pages, .goal = goal, .only_fragments = true})));
+    if (places.size() == 1 && IsCongruent(FilePage(0), places[0].first())) {
+      dropped = places[0].TakeFront(1);
+      if (!places[0]) return Failure(ENOSPC);
+    }
     pages -= places.back().count();
   }
   return places;
 }
 
 Result<void> DataPlacement::PackTail(InodeNumber number) {
+  TRY(core_.CheckWritable());
   const ExclusiveInodeLocks lock(core_.locks, number);
   const media::Inode before = TRY(core_.reader.ReadInodeAnew(number));
   if (before.body_form != media::BodyForm::kTree || before.links == 0) return {};

@@ -35,6 +35,10 @@ void FileData::Closed(InodeNumber number) {
   });
 }
 
+void FileData::DropReservations() {
+  placement_->reservations().DropAll();
+}
+
 Result<std::shared_ptr<BackingFile>> FileData::BackingFileOf(InodeNumber number) {
   const SharedInodeLock lock(core_.locks, number);
   // What is written to it goes by its number.

@@ -109,6 +109,8 @@ class FileData {
 
   // The last handle was closed: volatile claims for appends are given back.
   void Closed(InodeNumber inode);
+  // Gives back what is reserved for growing files: nothing is moved for their sake any more.
+  void DropReservations();
   // What is done to backed files after that, in the background.
   [[nodiscard]] PieceCompletion& completion() { return *completion_; }
 

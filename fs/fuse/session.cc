@@ -230,6 +230,7 @@ uint32_t Session::threads() const {
 
 void Session::StopAtimes(bool stop) {
   atimes_stopped_.store(stop, std::memory_order_relaxed);
+  if (stop) volume_.data().DropReservations();  // whose files would be settled at their close
 }
 
 void Session::TouchAtime(InodeNumber inode) {

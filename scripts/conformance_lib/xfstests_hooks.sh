@@ -74,6 +74,10 @@ _check_test_fs() {
     _ingot_check "$TEST_DEV" "$TEST_DIR"
 }
 
+_check_scratch_fs() {
+    _ingot_check "${1:-$SCRATCH_DEV}" "$SCRATCH_MNT"
+}
+
 _check_dev_fs() {
     _ingot_check "$1" "$SCRATCH_MNT"
 }

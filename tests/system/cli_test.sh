@@ -444,6 +444,17 @@ test_mounted_twice() {
         expect 0 '^one$' cat "$work/mnt2/file"
         expect 0 '(nosuid.*noexec|noexec.*nosuid)' findmnt -no VFS-OPTIONS "$work/mnt2"
         expect 0 "fuse.ingot $kind" findmnt -rno FSTYPE,SOURCE "$work/mnt2"
+        # Not what lies above the first; not into what isn't there; by its own rules.
+        expect 0 '' umount "$work/mnt2"
+        mount -t tmpfs none "$mnt"
+        expect 32 '\(EBUSY\)' "$ingot" mount "$kind" "$work/mnt2"
+        umount "$mnt"
+        ln -sfn "$work/mnt2" "$work/link"
+        expect 0 '' "$ingot" mount -o suid,dev "$kind" "$work/link"
+        expect 1 '' grep -E 'nosuid|nodev|noexec' <(findmnt -no VFS-OPTIONS "$work/mnt2")
+        expect 0 '' umount "$work/mnt2"
+        expect 0 '' "$ingot" mount "$kind" "$work/mnt2"
+        expect 0 '(nosuid.*nodev|nodev.*nosuid)' findmnt -no VFS-OPTIONS "$work/mnt2"
         mkdir "$mnt/inner"
         mount --bind "$mnt/inner" "$work/mnt3"
         # Neither waits for the daemon, which goes on.

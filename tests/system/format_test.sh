@@ -174,7 +174,10 @@ test_use() {
     expect 0 'state: whole' "$ingot" dump superblock "$device"
     expect 0 'mounted at .*clean' "$ingot" fsck -n "$device"
     expect 8 'mounted at .*EBUSY' "$ingot" fsck -y "$device"
-    expect 32 'in use.*mounted on' "$ingot" mount -r "$device" "$inner"
+    # At a second place, too.
+    expect 0 '' "$ingot" mount "$device" "$inner"
+    is "what is at the second place" "$(cd "$inner" && sha256sum ./*)" "$sums"
+    expect 0 '' "$ingot" umount "$inner"
     expect 1 "mounted at $mnt .EBUSY." "$ingot" mkfs --format --force --no-dax "$device"
     expect 0 '' "$ingot" umount "$device"
     is_free "an unmount"

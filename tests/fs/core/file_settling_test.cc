@@ -17,10 +17,10 @@ class FileSettlingTest : public FileDataFixture {
   }
 
   // Leaves free runs of `pages`, and as much between them, in `windows` broken huge pages.
-  void BreakHugePages(uint64_t windows, uint64_t pages) {
+  void BreakHugePages(uint64_t windows, uint64_t pages, bool at_begin = false) {
     ASSERT_OK(data().Fallocate(sieve_, 0, 0, windows * kHugePageSize));
     const uint64_t run = pages * kPageSize;
-    for (uint64_t at = run; at < windows * kHugePageSize; at += 2 * run) {
+    for (uint64_t at = at_begin ? 0 : run; at < windows * kHugePageSize; at += 2 * run) {
       ASSERT_OK(data().Fallocate(sieve_, kPunch, at, run));
     }
     data().Closed(sieve_);
@@ -82,8 +82,25 @@ TEST_F(FileSettlingTest, ItStaysWhereHugePagesArePlenty) {
   ExpectSame(file_, model_);
 }
 
-TEST_F(FileSettlingTest, AWindowThatIsFilledUpLaterIsHuge) {
-  ASSERT_NO_FATAL_FAILURE(BreakHugePages(20, 128));
+TEST_F(FileSettlingTest, IslandsAtBothEndsOfWindowsTakeNoHugePages) {
+  const uint64_t whole = WholeHugePages();
+  for (uint64_t window = 0; window < 10; ++window) {
+    for (const uint64_t at : {uint64_t{0}, kHugePageSize - kPageSize}) {
+      const auto bytes = Noise(kPageSize, window);
+      ASSERT_OK(Write(file_, window * 2 * kHugePageSize + at, bytes));
+      model_.Write(window * 2 * kHugePageSize + at, bytes);
+    }
+  }
+  EXPECT_GE(WholeHugePages() + 2, whole);
+  ExpectSame(file_, model_);
+}
+
+class WhereFragmentsBegin : public FileSettlingTest, public testing::WithParamInterface<bool> {};
+
+INSTANTIATE_TEST_SUITE_P(Settling, WhereFragmentsBegin, testing::Bool());
+
+TEST_P(WhereFragmentsBegin, AWindowThatIsFilledUpLaterIsHuge) {
+  ASSERT_NO_FATAL_FAILURE(BreakHugePages(20, 128, GetParam()));
   for (int i = 0; i < 12; ++i) {
     ASSERT_NO_FATAL_FAILURE(AppendNoise(700'000));
     data().Closed(file_);
@@ -119,6 +136,16 @@ TEST_F(FileSettlingTest, ItStaysWhereOnlyShortFragmentsAre) {
   EXPECT_EQ(WholeHugePages(), whole - 2);
   EXPECT_EQ(Pieces(), pieces);
   ExpectSame(file_, model_);
+}
+
+// As when the mount becomes read-only while files are open.
+TEST_F(FileSettlingTest, NothingMovesOnceReservationsAreGivenBack) {
+  ASSERT_NO_FATAL_FAILURE(BreakHugePages(20, 128));
+  ASSERT_NO_FATAL_FAILURE(AppendNoise(kHugePageSize + 700'000));
+  const auto before = data().Extents(file_, FilePage(0), SIZE_MAX);
+  data().DropReservations();
+  data().Closed(file_);
+  EXPECT_EQ(*data().Extents(file_, FilePage(0), SIZE_MAX), *before);
 }
 
 TEST_F(FileSettlingTest, AnUnlinkedFileIsLeftAlone) {
