@@ -216,8 +216,9 @@ Result<void> DataPlacement::PackTail(InodeNumber number) {
   const uint64_t used = last->end() - window;
   // Held until the move is done, or what is searched for would be found here.
   const Claim rest = reservations_.Take(number, last->end(), kWindow);
-  const bool is_own =
-      rest && rest.count() == kWindow - used && IsCongruent(last->file_page, last->start);
+  const bool is_own = rest && rest.first() == last->start + last->pages &&
+                      rest.count() == kWindow - used &&
+                      IsCongruent(last->file_page, last->start);
   if (!is_own) return {};
   Places places = TRY(PlacesFor(used, last->start));
 
